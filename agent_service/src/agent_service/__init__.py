@@ -1,0 +1,1 @@
+"""Runs LangGraph graphs beside Django, over the LangGraph Server API."""
