@@ -1,5 +1,4 @@
-"""
-Exception hierarchy.
+"""Exception hierarchy.
 
 * AgentServiceError
   x ConfigurationError      a setting is missing or wrong; the service does not start
