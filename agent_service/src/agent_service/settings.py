@@ -1,0 +1,174 @@
+"""What the environment says: variables of the prefix `AGENT_`, and the model providers' own names."""
+
+import logging
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from agent_service import exceptions
+from shared_schemas import keys
+
+WEBHOOK_PATH = "/api/agents/webhooks/"
+
+_KEY_FIELDS = frozenset({"AGENT_SIGNING_KEY", "AGENT_TRUSTED_KEYS"})
+
+
+def _split(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _seconds(value: Any) -> Any:
+    # pydantic reads ISO 8601 and HH:MM:SS from a text; an operator writes plain seconds.
+    try:
+        return timedelta(seconds=float(value)) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("A duration must be longer than nothing.")
+    return value
+
+
+def _base_url(value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("An address must start with http:// or https://.")
+    return value.rstrip("/")
+
+
+def _signing_key(value: Any) -> Any:
+    return keys.parse_signing(value) if isinstance(value, str) else value
+
+
+def _trusted_keys(value: Any) -> Any:
+    return keys.parse_trusted(_split(value)) if isinstance(value, str) else value
+
+
+def _log_level(value: str) -> str:
+    if value.upper() not in logging.getLevelNamesMapping():
+        raise ValueError("A log level is DEBUG, INFO, WARNING, ERROR or CRITICAL.")
+    return value.upper()
+
+
+Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Duration = Annotated[timedelta, BeforeValidator(_seconds), AfterValidator(_positive)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+
+
+class Settings(BaseSettings):
+    """Everything that an operator may set. Built once, passed down."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="AGENT_",
+        env_ignore_empty=True,
+        frozen=True,
+        hide_input_in_errors=True,
+        arbitrary_types_allowed=True,
+        populate_by_name=True,
+    )
+
+    database_url: SecretStr
+    """PostgreSQL of this service: `postgresql://user:password@host/name`, or with `?host=/socket/folder`."""
+
+    signing_key: Annotated[keys.SigningKey, NoDecode, BeforeValidator(_signing_key)]
+    """This service's private key; `agent-service keys` makes one."""
+
+    trusted_keys: Annotated[keys.TrustedKeys, NoDecode, BeforeValidator(_trusted_keys)]
+    """Django's public keys, separated by commas: two at a time while one is being changed."""
+
+    django_url: BaseUrl
+    """Base address of Django, where tools are called and webhooks go."""
+
+    webhook_urls: Texts = ()
+    """Addresses that a run may name for its webhook; Django's alone by default. The first is the default."""
+
+    graphs: Path | None = None
+    """A `langgraph.json`; the bundled graphs by default."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8123, ge=0, le=65535)
+
+    pool_min_size: int = Field(default=2, ge=1)
+    pool_max_size: int = Field(default=20, ge=2)
+    """Connections of one process, beside the two that listen."""
+
+    pool_timeout: Duration = timedelta(seconds=10)
+    """How long a request waits for a connection before it is answered 503."""
+
+    concurrency: int = Field(default=100, ge=1)
+    """Runs that one worker process works on at the same time."""
+
+    heartbeat_timeout: Duration = timedelta(seconds=6)
+    """A worker that is silent for so long is taken for dead, and its runs go on elsewhere."""
+
+    max_attempts: int = Field(default=3, ge=1)
+    """How many workers may die over one run before it fails."""
+
+    run_timeout: Duration = timedelta(minutes=5)
+    """Wall clock of one run, without the time it waits in the queue."""
+
+    recursion_limit: int = Field(default=100, ge=1)
+    """Supersteps of one run."""
+
+    drain_timeout: Duration = timedelta(seconds=25)
+    """How long a worker that is told to stop waits for its runs to reach the end of a superstep."""
+
+    prune_checkpoints: bool = True
+    """Keep only the latest checkpoint of a thread when a run ends."""
+
+    event_retention: Duration = timedelta(days=7)
+    """How long the events of ended runs can be replayed."""
+
+    stream_heartbeat: Duration = timedelta(seconds=5)
+    """How often an idle stream or wait says that it is alive."""
+
+    max_body_bytes: int = Field(default=256 * 1024, ge=1024)
+    """Largest JSON body of a request."""
+
+    log_level: Annotated[str, AfterValidator(_log_level)] = "INFO"
+
+    openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
+    openai_base_url: BaseUrl | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
+
+    @model_validator(mode="after")
+    def _pool_sizes_agree(self) -> Self:
+        if self.pool_min_size > self.pool_max_size:
+            raise ValueError("AGENT_POOL_MIN_SIZE is larger than AGENT_POOL_MAX_SIZE.")
+        return self
+
+    @property
+    def allowed_webhook_urls(self) -> tuple[str, ...]:
+        """Return the addresses a webhook may go to, the default first."""
+        return self.webhook_urls or (self.django_url + WEBHOOK_PATH,)
+
+
+def load() -> Settings:
+    """Read the environment.
+
+    Raises:
+        ConfigurationError: a variable is missing or wrong; the message names each, and never its value.
+    """
+    try:
+        return Settings()  # type: ignore[call-arg]  # the environment fills them
+    except ValidationError as error:
+        raise exceptions.ConfigurationError(_explain(error.errors(include_input=False))) from None
+
+
+def _explain(errors: list[ErrorDetails]) -> str:
+    faults = {_variable(error): error["msg"].removeprefix("Value error, ") for error in errors}
+    lines = [f"{name}: {message}" for name, message in faults.items()]
+    if _KEY_FIELDS & faults.keys():
+        lines.append("'agent-service keys' makes a key pair; 'manage.py mandate_keys' makes Django's.")
+    return "The agent service does not start.\n" + "\n".join(lines)
+
+
+def _variable(error: ErrorDetails) -> str:
+    if not error["loc"]:
+        return "Settings"
+    name = str(error["loc"][0])
+    return name if name.isupper() else f"AGENT_{name.upper()}"
