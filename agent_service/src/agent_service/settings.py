@@ -154,7 +154,7 @@ def load() -> Settings:
         ConfigurationError: a variable is missing or wrong; the message names each, and never its value.
     """
     try:
-        return Settings()  # type: ignore[call-arg]  # the environment fills them
+        return Settings()
     except ValidationError as error:
         raise exceptions.ConfigurationError(_explain(error.errors(include_input=False))) from None
 
