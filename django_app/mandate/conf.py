@@ -1,0 +1,103 @@
+"""The `MANDATE` setting, typed; read again whenever a test overrides it."""
+
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+from shared_schemas import keys
+
+_HINT = "`manage.py mandate_keys` makes a key pair and says which line goes where."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelPrice:
+    """What a million tokens cost."""
+
+    input: Decimal
+    output: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Each field is a key of `MANDATE`, in capitals."""
+
+    signing_key: keys.SigningKey
+    """This side's private key, from `SIGNING_KEY`."""
+
+    trusted_keys: keys.TrustedKeys
+    """The agent service's public keys, from the list `TRUSTED_KEYS`."""
+
+    agent_url: str
+    """Base address of the agent service."""
+
+    run_token_lifetime: timedelta = timedelta(minutes=15)
+    approval_lifetime: timedelta = timedelta(days=3)
+    """How long a person has to decide, where the tool does not say."""
+
+    ledger_retention: timedelta = timedelta(days=30)
+    """How long runs and their ledger are kept after their end."""
+
+    read_result_bytes: int = 64 * 1024
+    """A read tool's result is cut above this and says so."""
+
+    result_bytes: int = 256 * 1024
+    """A write tool's answer may not be larger."""
+
+    lock_timeout: timedelta = timedelta(seconds=2)
+    """How long a call waits for the same key in another connection."""
+
+    research_agent: str = "research"
+    """The agent that answers the short form `{"query": ...}`."""
+
+    dispatch_on_commit: bool = True
+    """Deliver a message as soon as it commits; otherwise only the dispatcher does."""
+
+    reconcile_after: timedelta = timedelta(seconds=30)
+    """A run whose webhook is late is pulled after this."""
+
+    submission_attempts: int = 12
+    """How often a message to the agent service is tried before a person has to look."""
+
+    model_prices: dict[str, ModelPrice] = field(default_factory=dict)
+    """By model name: `{"input": "0.25", "output": "2.00"}` per million tokens."""
+
+
+@cache
+def settings() -> Settings:
+    """Return the settings in force.
+
+    Raises:
+        ImproperlyConfigured: a key is missing, unknown or not what it should be.
+    """
+    given: dict[str, Any] = getattr(django_settings, "MANDATE", {})
+    known = {item.name.upper() for item in fields(Settings)}
+    if unknown := sorted(set(given) - known):
+        raise ImproperlyConfigured(f"MANDATE has unknown keys {unknown}; known are {sorted(known)}.")
+    for required in ("SIGNING_KEY", "TRUSTED_KEYS", "AGENT_URL"):
+        if not given.get(required):
+            raise ImproperlyConfigured(f"MANDATE[{required!r}] is not set. {_HINT}")
+    values = {name.lower(): value for name, value in given.items()}
+    try:
+        values["signing_key"] = keys.parse_signing(given["SIGNING_KEY"])
+        values["trusted_keys"] = keys.parse_trusted(given["TRUSTED_KEYS"])
+    except keys.InvalidKeyError as error:
+        raise ImproperlyConfigured(f"A key in MANDATE is wrong: {error} {_HINT}") from None
+    values["model_prices"] = {
+        model: ModelPrice(input=Decimal(price["input"]), output=Decimal(price["output"]))
+        for model, price in given.get("MODEL_PRICES", {}).items()
+    }
+    return Settings(**values)
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting == "MANDATE":
+        settings.cache_clear()
+
+
+setting_changed.connect(_forget)

@@ -1,0 +1,26 @@
+"""The tables of Mandate."""
+
+from mandate.models.agent import Agent
+from mandate.models.approval import Approval
+from mandate.models.comparison import Comparison
+from mandate.models.outbox import OutboxMessage
+from mandate.models.owned import AgentOwned, AiStatus
+from mandate.models.run import ModelUsage, Run
+from mandate.models.tool_call import ToolCall, ToolCallLink
+from mandate.models.tool_session import ToolSession
+from mandate.models.webhook import WebhookReceipt
+
+__all__ = [
+    "Agent",
+    "AgentOwned",
+    "AiStatus",
+    "Approval",
+    "Comparison",
+    "ModelUsage",
+    "OutboxMessage",
+    "Run",
+    "ToolCall",
+    "ToolCallLink",
+    "ToolSession",
+    "WebhookReceipt",
+]

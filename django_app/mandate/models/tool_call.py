@@ -1,0 +1,106 @@
+"""The ledger: what agents did, once each."""
+
+import uuid
+
+from django.conf import settings
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.contrib.contenttypes.models import ContentType
+from django.db import models
+
+from mandate.models.run import Run
+from mandate.models.tool_session import ToolSession
+from shared_schemas.tools import ToolCallStatus
+
+
+class ToolCall(models.Model):
+    """One call of a writing tool.
+
+    A succeeded row exists if and only if the effect committed exactly once:
+    both are written in one transaction, under the unique pair of run and key.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="tool_calls")
+    session = models.ForeignKey(ToolSession, on_delete=models.SET_NULL, null=True, related_name="+")
+    key = models.CharField(max_length=64)
+    """The idempotency key."""
+
+    tool = models.CharField(max_length=64)
+    tool_version = models.CharField(max_length=12)
+    arguments = models.JSONField()
+    """Validated and in canonical form; what an approval runs."""
+
+    arguments_digest = models.CharField(max_length=64)
+    """SHA-256 of tool and arguments, to find a model that repeats itself."""
+
+    fingerprint = models.CharField(max_length=64)
+    """SHA-256 of tool, version, arguments, agent user and acting-for user: what makes two requests the same."""
+
+    status = models.CharField(
+        max_length=20, choices=[(status.value, status.value) for status in ToolCallStatus]
+    )
+    response = models.JSONField(null=True, blank=True)
+    """`shared_schemas.tools.ToolCallAnswer`, given again to a repeated request."""
+
+    agent_user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    acting_for = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    epoch = models.BigIntegerField()
+    """The worker that made the call first."""
+
+    tool_call_id = models.CharField(max_length=200, blank=True)
+    """The model's id of the call."""
+
+    repeat_of = models.ForeignKey(
+        "self", on_delete=models.CASCADE, null=True, blank=True, related_name="repeats"
+    )
+    """The call with the same arguments that a repeating model was given the answer of."""
+
+    replay_count = models.PositiveIntegerField(default=0)
+    """How often the stored answer was given again."""
+
+    replayed_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("created_at",)
+        indexes = [models.Index(fields=("run", "arguments_digest"), name="mandate_call_repeats")]
+        constraints = [
+            models.UniqueConstraint(fields=("run", "key"), name="mandate_call_key"),
+            models.CheckConstraint(
+                name="mandate_call_status",
+                condition=models.Q(status__in=[status.value for status in ToolCallStatus]),
+            ),
+            models.CheckConstraint(
+                name="mandate_call_finished",
+                condition=models.Q(status=ToolCallStatus.PENDING_APPROVAL, finished_at__isnull=True)
+                | models.Q(
+                    status__in=[ToolCallStatus.SUCCEEDED, ToolCallStatus.DECLINED],
+                    finished_at__isnull=False,
+                    response__isnull=False,
+                ),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tool} {self.key}"
+
+
+class ToolCallLink(models.Model):
+    """A record that a call touched."""
+
+    tool_call = models.ForeignKey(ToolCall, on_delete=models.CASCADE, related_name="links")
+    content_type = models.ForeignKey(ContentType, on_delete=models.CASCADE, related_name="+")
+    object_id = models.CharField(max_length=64)
+    record = GenericForeignKey("content_type", "object_id")
+
+    class Meta:
+        indexes = [models.Index(fields=("content_type", "object_id"), name="mandate_link_record")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=("tool_call", "content_type", "object_id"), name="mandate_link_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.content_type} {self.object_id}"
