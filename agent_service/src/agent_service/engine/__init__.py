@@ -1,0 +1,1 @@
+"""Runs: their states, the tables that keep them, the queue, and the worker that does them."""

@@ -1,0 +1,217 @@
+"""A run and its thread, and which moves between their states are legal."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID, uuid4
+
+from agent_service import exceptions
+from shared_schemas.problems import Failure
+from shared_schemas.usage import ModelUsage
+
+JsonObject = dict[str, Any]
+
+
+class RunStatus(StrEnum):
+    """Where a run is in its life, in the words of the LangGraph Server API."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCESS = "success"
+    """It ended; a run that parked at an interrupt ended too, and its thread is `interrupted`."""
+
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    INTERRUPTED = "interrupted"
+    """It was cancelled."""
+
+
+class ThreadStatus(StrEnum):
+    """What a thread waits for."""
+
+    IDLE = "idle"
+    BUSY = "busy"
+    """A run of it is pending or running."""
+
+    INTERRUPTED = "interrupted"
+    """The graph stands before an answer or a next step."""
+
+    ERROR = "error"
+
+
+class MultitaskStrategy(StrEnum):
+    """What a new run does about the unfinished runs of its thread."""
+
+    REJECT = "reject"
+    ENQUEUE = "enqueue"
+    INTERRUPT = "interrupt"
+    ROLLBACK = "rollback"
+
+
+class CancelAction(StrEnum):
+    """What is left of a cancelled run."""
+
+    INTERRUPT = "interrupt"
+    """The run and the state it reached."""
+
+    ROLLBACK = "rollback"
+    """Nothing."""
+
+
+ACTIVE = frozenset({RunStatus.PENDING, RunStatus.RUNNING})
+TERMINAL = frozenset(RunStatus) - ACTIVE
+
+LEGAL: dict[RunStatus, frozenset[RunStatus]] = {
+    RunStatus.PENDING: frozenset({RunStatus.RUNNING, RunStatus.INTERRUPTED}),
+    RunStatus.RUNNING: frozenset({RunStatus.PENDING}) | TERMINAL,
+}
+"""A terminal status has no entry: nothing leaves it."""
+
+
+def check_move(run_id: UUID, status: RunStatus, target: RunStatus) -> None:
+    """Refuse a move that is not legal.
+
+    Raises:
+        IllegalTransition: as it says.
+    """
+    if target not in LEGAL.get(status, frozenset()):
+        raise exceptions.IllegalTransition(str(run_id), status, target)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """What the creating request asked the graph to do; kept whole with the run."""
+
+    input: Any = None
+    command: JsonObject | None = None
+    """`resume`, `update`, `goto`; wins over `input`."""
+
+    config: JsonObject = field(default_factory=dict)
+    context: JsonObject = field(default_factory=dict)
+    checkpoint: JsonObject | None = None
+    """Where to fork from: `checkpoint_id`, and `checkpoint_ns` of a subgraph."""
+
+    stream_modes: tuple[str, ...] = ("values",)
+    stream_subgraphs: bool = False
+    interrupt_before: str | tuple[str, ...] | None = None
+    interrupt_after: str | tuple[str, ...] | None = None
+    durability: str | None = None
+    strict_resume: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotencyKey:
+    """A creating request's key, and the digest of its body: the same key never means two things."""
+
+    key: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A run to be created."""
+
+    thread_id: UUID
+    assistant_id: UUID
+    graph_id: str
+    owner: str
+    """The subject that the creating token acts for; nobody else sees the run."""
+
+    payload: Payload
+    metadata: JsonObject = field(default_factory=dict)
+    create_thread: bool = False
+    """`if_not_exists: create`."""
+
+    multitask_strategy: MultitaskStrategy = MultitaskStrategy.ENQUEUE
+    priority: int = 0
+    after: timedelta = timedelta(0)
+    webhook_url: str | None = None
+    idempotency: IdempotencyKey | None = None
+    run_id: UUID = field(default_factory=uuid4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run as its row says."""
+
+    run_id: UUID
+    thread_id: UUID
+    assistant_id: UUID
+    graph_id: str
+    owner: str
+    status: RunStatus
+    payload: Payload
+    metadata: JsonObject
+    multitask_strategy: MultitaskStrategy
+    priority: int
+    attempt: int
+    epoch: int | None
+    """Of the last worker that claimed it; every write of a worker names its epoch."""
+
+    error: Failure | None
+    usage: list[ModelUsage]
+    webhook_url: str | None
+    cancel_action: CancelAction | None
+    """Somebody asked to cancel it."""
+
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+    @property
+    def ended(self) -> bool:
+        return self.status in TERMINAL
+
+    @property
+    def mandate_run(self) -> UUID | None:
+        """Return Django's run, if this one has a mandate."""
+        named = self.metadata.get("mandate_run")
+        return None if named is None else UUID(named)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A worker's hold on a run."""
+
+    run: Run
+    epoch: int
+    resumed: bool
+    """Another claim came before: what the run put into its thread's state may be there already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thread:
+    """A thread as its row says; its state itself lives in checkpoints."""
+
+    thread_id: UUID
+    owner: str
+    status: ThreadStatus
+    metadata: JsonObject
+    values: Any
+    """The state as the last run left it, as JSON."""
+
+    interrupts: dict[str, list[JsonObject]]
+    """Pending interrupts by task: `{task_id: [{"id": ..., "value": ...}]}`."""
+
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a run ended, and how that leaves its thread."""
+
+    status: RunStatus
+    thread_status: ThreadStatus
+    values: Any = None
+    """The thread's new state, as JSON; `None` leaves the one before."""
+
+    interrupts: dict[str, list[JsonObject]] = field(default_factory=dict)
+    error: Failure | None = None
+    usage: list[ModelUsage] = field(default_factory=list)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
