@@ -1,0 +1,45 @@
+"""Databases for every side's tests; `stack.pytest_postgres` started the server."""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from stack import pytest_postgres
+
+MakeDatabase = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def server_url() -> str:
+    """A superuser's address of the server's own database."""
+    return os.environ[pytest_postgres.VARIABLE]
+
+
+@pytest.fixture(scope="session")
+def make_database(server_url: str) -> Iterator[MakeDatabase]:
+    """Return a function that makes a database, empty or a copy of `template`, and returns its address.
+
+    Nobody may be connected to the template while it is copied; it is a name of an earlier database's address.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def make(template: str | None = None) -> str:
+            name = f"test_{uuid.uuid4().hex}"
+            source = psycopg.conninfo.conninfo_to_dict(template)["dbname"] if template else "template0"
+            statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+            _execute(server_url, statement.format(sql.Identifier(name), sql.Identifier(str(source))))
+            drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+            stack.callback(_execute, server_url, drop)
+            return pytest_postgres.on_same_server(server_url, name)
+
+        yield make
+
+
+def _execute(url: str, statement: sql.Composed) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement)
