@@ -1,0 +1,1 @@
+"""The LangGraph Server API over HTTP."""
