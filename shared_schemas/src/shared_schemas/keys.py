@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -9,6 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 SIGNING_PREFIX = "mandate_sk_"
 TRUSTED_PREFIX = "mandate_pk_"
+
+_TEXT = re.compile(r"(?P<prefix>mandate_[sp]k_)(?P<body>[A-Za-z0-9_-]{43})")
 
 TrustedKeys = Mapping[str, ed25519.Ed25519PublicKey]
 """The other side's public keys by `kid`; two at a time while a key is being changed."""
@@ -67,11 +70,7 @@ def _encode(data: bytes) -> str:
 
 
 def _decode(text: str, prefix: str) -> bytes:
-    body = text.strip().removeprefix(prefix)
-    try:
-        data = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
-    except ValueError:
-        data = b""
-    if not text.strip().startswith(prefix) or len(data) != 32:  # noqa: PLR2004 - RFC 8032's key size
+    found = _TEXT.fullmatch(text.strip())
+    if found is None or found["prefix"] != prefix:
         raise InvalidKeyError(f"A key must be {prefix!r} followed by 43 characters of base64url.")
-    return data
+    return base64.urlsafe_b64decode(found["body"] + "=")

@@ -132,8 +132,10 @@ def verify(
 
 
 def _read_header(token: str) -> tuple[TokenType, str]:
-    if len(token.encode(errors="replace")) > MAX_BYTES:
+    if len(token) > MAX_BYTES:
         raise InvalidTokenError(f"The token is larger than {MAX_BYTES} bytes.")
+    if not token.isascii():
+        raise InvalidTokenError("The token is not a JWT.")
     try:
         header: dict[str, Any] = jwt.get_unverified_header(token)
     except jwt.PyJWTError:
