@@ -1,0 +1,1 @@
+"""Shipped fakes: each stands in for something real, over the same wire."""
