@@ -1,0 +1,114 @@
+"""The services of the stack: their commands, and the environment each side is given.
+
+Each side gets its own variables only, as an operator would set them.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shared_schemas import keys
+
+ROOT = Path(__file__).parents[1]
+DJANGO_APP = ROOT / "django_app"
+
+PROVIDER_VARIABLES = ("OPENAI_API_KEY", "OPENAI_BASE_URL")
+
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "SSL_CERT_FILE", "COVERAGE_PROCESS_START")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secrets:
+    """What is made once for a stack and kept beside its data."""
+
+    django_secret_key: str = field(repr=False)
+    django_signing_key: str = field(repr=False)
+    agent_signing_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Where everything of one stack is."""
+
+    database_url: str = field(repr=False)
+    agent_database_url: str = field(repr=False)
+    django_port: int
+    agent_port: int
+    model_port: int | None
+    """Of the scripted model server; none when a real provider is used."""
+
+    secrets: Secrets
+    graphs: str | None = None
+    agent_options: Mapping[str, str] = field(default_factory=dict)
+    """Further `AGENT_` variables."""
+
+    @property
+    def django_url(self) -> str:
+        return f"http://127.0.0.1:{self.django_port}"
+
+    @property
+    def agent_url(self) -> str:
+        return f"http://127.0.0.1:{self.agent_port}"
+
+    def django_env(self) -> dict[str, str]:
+        """Return the environment of Django's processes."""
+        return _inherited() | {
+            "DATABASE_URL": self.database_url,
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "DJANGO_SECRET_KEY": self.secrets.django_secret_key,
+            "MANDATE_SIGNING_KEY": self.secrets.django_signing_key,
+            "MANDATE_TRUSTED_KEYS": keys.parse_signing(self.secrets.agent_signing_key).public_text(),
+            "MANDATE_AGENT_URL": self.agent_url,
+        }
+
+    def agent_env(self) -> dict[str, str]:
+        """Return the environment of the agent service's processes."""
+        graphs = {"AGENT_GRAPHS": self.graphs} if self.graphs else {}
+        return (
+            _inherited()
+            | self._provider_env()
+            | {
+                "AGENT_DATABASE_URL": self.agent_database_url,
+                "AGENT_SIGNING_KEY": self.secrets.agent_signing_key,
+                "AGENT_TRUSTED_KEYS": keys.parse_signing(self.secrets.django_signing_key).public_text(),
+                "AGENT_DJANGO_URL": self.django_url,
+                "AGENT_PORT": str(self.agent_port),
+            }
+            | graphs
+            | dict(self.agent_options)
+        )
+
+    def _provider_env(self) -> dict[str, str]:
+        if self.model_port is None:
+            return {name: os.environ[name] for name in PROVIDER_VARIABLES if name in os.environ}
+        return {
+            "OPENAI_API_KEY": "none-needed",
+            "OPENAI_BASE_URL": f"http://127.0.0.1:{self.model_port}/v1",
+        }
+
+
+def manage(*arguments: str) -> list[str]:
+    """Return a command of Django."""
+    return [sys.executable, "manage.py", *arguments]
+
+
+def django(layout: Layout) -> list[str]:
+    """Return the command of Django's ASGI server; it runs in `DJANGO_APP`."""
+    serve = ("-m", "uvicorn", "config.asgi:application", "--host", "127.0.0.1", "--lifespan", "off")
+    return [sys.executable, *serve, "--port", str(layout.django_port), "--no-access-log"]
+
+
+def agent(*arguments: str) -> list[str]:
+    """Return a command of the agent service."""
+    return [sys.executable, "-m", "agent_service", *arguments]
+
+
+def model_server(port: int, *arguments: str) -> list[str]:
+    """Return the command of the scripted model server."""
+    return [sys.executable, "-m", "agent_service.testing.model_server", "--port", str(port), *arguments]
+
+
+def _inherited() -> dict[str, str]:
+    return {name: os.environ[name] for name in _INHERITED if name in os.environ} | {"PYTHONUNBUFFERED": "1"}
