@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -32,6 +32,8 @@ class Process:
     pid: int
     started: float
     log: Path
+    child: "subprocess.Popen[bytes] | None" = field(default=None, repr=False, compare=False)
+    """The handle of the process that started it; there is none after `make up` has returned."""
 
     def running(self) -> psutil.Process | None:
         """Return the live process, if it is still this one."""
@@ -61,7 +63,8 @@ def start(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    return Process(name=name, pid=popen.pid, started=psutil.Process(popen.pid).create_time(), log=log)
+    started = psutil.Process(popen.pid).create_time()
+    return Process(name=name, pid=popen.pid, started=started, log=log, child=popen)
 
 
 def run(name: str, command: Sequence[str], *, env: Mapping[str, str], cwd: Path, log_folder: Path) -> str:
@@ -108,6 +111,7 @@ def stop(*processes: Process) -> None:
     for found in deaf:
         _signal_group(found.pid, signal.SIGKILL)
     psutil.wait_procs(deaf, timeout=STOP_WITHIN)
+    _reap(*processes)
 
 
 def kill(process: Process) -> None:
@@ -115,6 +119,7 @@ def kill(process: Process) -> None:
     if found := process.running():
         _signal_group(found.pid, signal.SIGKILL)
         psutil.wait_procs([found], timeout=STOP_WITHIN)
+    _reap(process)
 
 
 def free_port() -> int:
@@ -128,6 +133,12 @@ def port_is_taken(port: int) -> bool:
     """Tell whether somebody listens on a port of the loopback address."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _reap(*processes: Process) -> None:
+    for process in processes:
+        if process.child is not None:
+            process.child.poll()
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
