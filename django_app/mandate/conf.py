@@ -55,9 +55,6 @@ class Settings:
     research_agent: str = "research"
     """The agent that answers the short form `{"query": ...}`."""
 
-    dispatch_on_commit: bool = True
-    """Deliver a message as soon as it commits; otherwise only the dispatcher does."""
-
     reconcile_after: timedelta = timedelta(seconds=30)
     """A run whose webhook is late is pulled after this."""
 

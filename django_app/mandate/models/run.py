@@ -12,6 +12,7 @@ from mandate.models.comparison import Comparison
 from shared_schemas.runs import RunStatus
 
 ENDED = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
+ACTIVE = (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.AWAITING_APPROVAL)
 
 LEGAL_MOVES: dict[str, frozenset[str]] = {
     RunStatus.PENDING: frozenset({RunStatus.RUNNING, *ENDED, RunStatus.AWAITING_APPROVAL}),
@@ -58,6 +59,9 @@ class Run(models.Model):
     agent_run_id = models.UUIDField(null=True, blank=True, db_index=True)
     """The agent service's run of the current segment, once it answered."""
 
+    earlier_agent_runs = ArrayField(models.UUIDField(), default=list, blank=True)
+    """The agent service's runs of the segments before, in their order."""
+
     epoch = models.BigIntegerField(default=0)
     """The latest worker's fencing epoch; an older worker is refused."""
 
@@ -73,9 +77,21 @@ class Run(models.Model):
     comparison = models.ForeignKey(
         Comparison, on_delete=models.SET_NULL, null=True, blank=True, related_name="runs"
     )
+    idempotency_key = models.CharField(max_length=200, null=True, blank=True, editable=False)  # noqa: DJ001 - unique where given
+    """Of the request that started it; the same person's repeat finds this run."""
+
+    request_digest = models.CharField(max_length=64, blank=True, editable=False)
+    """SHA-256 of that request."""
+
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
     updated_at = models.DateTimeField(auto_now=True)
+    reconciled_at = models.DateTimeField(null=True, blank=True, editable=False)
+    """When the agent service was last asked about it without having called."""
+
     ended_at = models.DateTimeField(null=True, blank=True)
+
+    replayed = False
+    """Not stored: this object answers a repeated request."""
 
     class Meta:
         ordering = ("-created_at",)
@@ -84,9 +100,7 @@ class Run(models.Model):
             models.Index(
                 fields=("updated_at",),
                 name="mandate_run_open",
-                condition=models.Q(
-                    status__in=[RunStatus.PENDING, RunStatus.RUNNING, RunStatus.AWAITING_APPROVAL]
-                ),
+                condition=models.Q(status__in=[*ACTIVE]),
             ),
         ]
         constraints = [
@@ -100,6 +114,10 @@ class Run(models.Model):
                 | (~models.Q(status__in=[*ENDED]) & models.Q(ended_at__isnull=True)),
             ),
             models.CheckConstraint(name="mandate_run_segment", condition=models.Q(segment__gte=1)),
+            models.UniqueConstraint(
+                name="mandate_run_thread", fields=("thread_id",), condition=models.Q(status__in=[*ACTIVE])
+            ),
+            models.UniqueConstraint(name="mandate_run_request", fields=("started_by", "idempotency_key")),
         ]
 
     def __str__(self) -> str:

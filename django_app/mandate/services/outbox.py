@@ -1,0 +1,76 @@
+"""Messages to other systems, written in the transaction they are about and delivered after it.
+
+A project delivers its own by declaring a topic:
+
+    @outbox.topic("mail.welcome")
+    def send_welcome(message: models.OutboxMessage) -> None: ...
+
+The function runs inside the transaction that marks the message as delivered. It raises `DeliveryFailed` to be
+called again later. The other system may see one message twice, always with the same `message.key`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils import timezone
+
+from mandate import models, notifications
+
+Deliver = Callable[[models.OutboxMessage], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """Who delivers a kind of message."""
+
+    deliver: Deliver
+    give_up: Deliver
+    """What a message that cannot be delivered means for the data it is about."""
+
+
+class UnknownTopicError(LookupError):
+    """No function delivers a message's topic. Declare one with `outbox.topic` where Django loads it."""
+
+
+_topics: dict[str, Topic] = {}
+
+
+def topic(name: str, *, give_up: Deliver = lambda _: None) -> Callable[[Deliver], Deliver]:
+    """Declare who delivers the messages of a topic."""
+
+    def declare(deliver: Deliver) -> Deliver:
+        _topics[name] = Topic(deliver=deliver, give_up=give_up)
+        return deliver
+
+    return declare
+
+
+def topic_named(name: str) -> Topic:
+    """Return a declared topic.
+
+    Raises:
+        UnknownTopicError: nobody declared it.
+    """
+    if name not in _topics:
+        raise UnknownTopicError(f"No function delivers the topic {name!r}.")
+    return _topics[name]
+
+
+def write(
+    topic: str, *, key: str, payload: dict[str, Any], run: models.Run | None = None
+) -> models.OutboxMessage:
+    """Keep a message with the current transaction; a dispatcher is woken when it commits."""
+    message = models.OutboxMessage.objects.create(topic=topic, key=key, payload=payload, run=run)
+    notifications.notify(notifications.OUTBOX)
+    return message
+
+
+def redeliver(message: models.OutboxMessage) -> None:
+    """Have a message delivered again from the first attempt on."""
+    message.status = models.OutboxMessage.Status.PENDING
+    message.attempts = 0
+    message.next_attempt_at = timezone.now()
+    message.delivered_at = None
+    message.save()
+    notifications.notify(notifications.OUTBOX)
