@@ -6,7 +6,7 @@ from mandate.models.comparison import Comparison
 from mandate.models.outbox import OutboxMessage
 from mandate.models.owned import AgentOwned, AiStatus
 from mandate.models.run import ModelUsage, Run
-from mandate.models.tool_call import ToolCall, ToolCallLink
+from mandate.models.tool_call import CallCount, ToolCall, ToolCallLink
 from mandate.models.tool_session import ToolSession
 from mandate.models.webhook import WebhookReceipt
 
@@ -15,6 +15,7 @@ __all__ = [
     "AgentOwned",
     "AiStatus",
     "Approval",
+    "CallCount",
     "Comparison",
     "ModelUsage",
     "OutboxMessage",

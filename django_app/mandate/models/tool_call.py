@@ -9,7 +9,6 @@ from django.db import models
 
 from mandate.models.run import Run
 from mandate.models.tool_session import ToolSession
-from shared_schemas.tools import ToolCallStatus
 
 
 class ToolCall(models.Model):
@@ -18,6 +17,23 @@ class ToolCall(models.Model):
     A succeeded row exists if and only if the effect committed exactly once:
     both are written in one transaction, under the unique pair of run and key.
     """
+
+    class Status(models.TextChoices):
+        """How the call was answered."""
+
+        CLAIMED = "claimed", "claimed"
+        """Only seen inside the transaction that does the call."""
+
+        PENDING_APPROVAL = "pending_approval", "pending approval"
+        SUCCEEDED = "succeeded", "succeeded"
+        DECLINED = "declined", "declined"
+        """A person rejected it, or nobody decided in time."""
+
+        REPEATED = "repeated", "repeated"
+        """A model repeated itself and was given the answer of the earlier call."""
+
+        REFUSED = "refused", "refused"
+        """A model repeated itself too often; the response is a problem."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="tool_calls")
@@ -36,11 +52,12 @@ class ToolCall(models.Model):
     fingerprint = models.CharField(max_length=64)
     """SHA-256 of tool, version, arguments, agent user and acting-for user: what makes two requests the same."""
 
-    status = models.CharField(
-        max_length=20, choices=[(status.value, status.value) for status in ToolCallStatus]
-    )
+    repeat_guard = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001 - NULL is not unique
+    """The digest, in the one row of a run that its repeats find; nothing where a call may be done again."""
+
+    status = models.CharField(max_length=20, choices=Status.choices)
     response = models.JSONField(null=True, blank=True)
-    """`shared_schemas.tools.ToolCallAnswer`, given again to a repeated request."""
+    """`shared_schemas.tools.ToolCallAnswer`, given again to the same request; of a refused one the problem."""
 
     agent_user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     acting_for = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
@@ -67,15 +84,12 @@ class ToolCall(models.Model):
         indexes = [models.Index(fields=("run", "arguments_digest"), name="mandate_call_repeats")]
         constraints = [
             models.UniqueConstraint(fields=("run", "key"), name="mandate_call_key"),
-            models.CheckConstraint(
-                name="mandate_call_status",
-                condition=models.Q(status__in=[status.value for status in ToolCallStatus]),
-            ),
+            models.UniqueConstraint(fields=("run", "repeat_guard"), name="mandate_call_guard"),
             models.CheckConstraint(
                 name="mandate_call_finished",
-                condition=models.Q(status=ToolCallStatus.PENDING_APPROVAL, finished_at__isnull=True)
+                condition=models.Q(status__in=["claimed", "pending_approval"], finished_at__isnull=True)
                 | models.Q(
-                    status__in=[ToolCallStatus.SUCCEEDED, ToolCallStatus.DECLINED],
+                    status__in=["succeeded", "declined", "repeated", "refused"],
                     finished_at__isnull=False,
                     response__isnull=False,
                 ),
@@ -104,3 +118,15 @@ class ToolCallLink(models.Model):
 
     def __str__(self) -> str:
         return f"{self.content_type} {self.object_id}"
+
+
+class CallCount(models.Model):
+    """How many calls a run has made; counted only where a limit asks for it."""
+
+    run = models.OneToOneField(Run, on_delete=models.CASCADE, primary_key=True, related_name="call_count")
+    tool_calls = models.PositiveIntegerField(default=0)
+    writes = models.PositiveIntegerField(default=0)
+    per_tool = models.JSONField(default=dict)
+
+    def __str__(self) -> str:
+        return f"{self.tool_calls} calls"
