@@ -6,7 +6,13 @@
   x DeliveryFailed          a message could not be delivered now
 """
 
+from typing import Self
+
+from pydantic import ValidationError
+
 from shared_schemas.problems import ErrorCode, FieldProblem
+
+_MOST_PLACES = 50
 
 
 class MandateError(Exception):
@@ -25,6 +31,16 @@ class RequestRefused(MandateError):
         super().__init__(code, detail)
         self.errors = errors or []
 
+    @classmethod
+    def by_schema(cls, code: ErrorCode, detail: str, error: ValidationError, *, at: str = "") -> Self:
+        """Return the refusal of what does not fit its schema, without the values that are there.
+
+        `at` is the pointer to the part of the body that was validated.
+        """
+        faults = error.errors(include_url=False, include_context=False, include_input=False)[:_MOST_PLACES]
+        places = [FieldProblem(pointer=at + _pointer(fault["loc"]), detail=fault["msg"]) for fault in faults]
+        return cls(code, detail, places)
+
 
 class ToolRejected(MandateError):
     """A business rule refuses the call. The message is for people, and for the model where the tool says so."""
@@ -39,3 +55,7 @@ class DeliveryFailed(MandateError):
     def __init__(self, code: ErrorCode, detail: str, *, permanent: bool = False) -> None:
         super().__init__(code, detail)
         self.permanent = permanent
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in location)

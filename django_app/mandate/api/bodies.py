@@ -43,17 +43,9 @@ def parse_bytes(body: bytes, model: type[M]) -> M:
     try:
         return model.model_validate_json(body, strict=True)
     except ValidationError as error:
-        raise exceptions.RequestRefused(
-            ErrorCode.INVALID_REQUEST, "The body does not fit its schema.", field_problems(error)
+        raise exceptions.RequestRefused.by_schema(
+            ErrorCode.INVALID_REQUEST, "The body does not fit its schema.", error
         ) from None
-
-
-def field_problems(error: ValidationError, prefix: str = "") -> list[FieldProblem]:
-    """Return the places that are wrong, without the values that are there."""
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    return [
-        FieldProblem(pointer=prefix + _pointer(fault["loc"]), detail=fault["msg"]) for fault in faults[:50]
-    ]
 
 
 def _read_json(body: bytes) -> Any:
@@ -72,7 +64,3 @@ def _check_storable(value: Any) -> None:
             str(error),
             [FieldProblem(pointer=error.pointer, detail=error.reason)],
         ) from None
-
-
-def _pointer(location: tuple[int | str, ...]) -> str:
-    return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in location)
