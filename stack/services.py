@@ -89,6 +89,11 @@ class Layout:
         }
 
 
+def has_provider() -> bool:
+    """Tell whether the environment names a real provider of models."""
+    return bool(os.environ.get("OPENAI_API_KEY"))
+
+
 def manage(*arguments: str) -> list[str]:
     """Return a command of Django."""
     return [sys.executable, "manage.py", *arguments]

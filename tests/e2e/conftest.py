@@ -14,7 +14,6 @@ from shared_schemas import keys
 from stack import processes, pytest_postgres, services
 from tests.e2e import person, proxy
 
-PASSWORD = "correct horse battery staple"
 QUICK = {"AGENT_HEARTBEAT_TIMEOUT": "2"}
 
 
@@ -26,6 +25,7 @@ class Stack:
     log_folder: object
     proxy: proxy.Proxy
     running: dict[str, processes.Process]
+    person_token: str = ""
 
     def start(self, name: str) -> None:
         commands = {
@@ -96,7 +96,7 @@ def stack(tmp_path_factory) -> Iterator[Stack]:
         undo.callback(passing.stop)
         made = Stack(layout=layout, log_folder=log_folder, proxy=passing, running={})
         undo.callback(lambda: processes.stop(*made.running.values()))
-        _prepare(made)
+        made.person_token = _prepare(made)
         for name in ("model", "django", "dispatcher", "agent", "worker"):
             made.start(name)
         yield made
@@ -106,8 +106,7 @@ def stack(tmp_path_factory) -> Iterator[Stack]:
 def author(stack) -> Iterator[person.Person]:
     """A person who may publish tasks."""
     with httpx.Client(base_url=stack.layout.django_url, timeout=60) as http:
-        answer = http.post("/api/token/", data={"username": "author", "password": PASSWORD})
-        http.headers["Authorization"] = f"Token {answer.raise_for_status().json()['token']}"
+        http.headers["Authorization"] = f"Token {stack.person_token}"
         yield person.Person(http=http)
 
 
@@ -121,23 +120,22 @@ def _database(name: str) -> Iterator[str]:
         connection.execute(f'DROP DATABASE "{unique}" WITH (FORCE)')
 
 
-def _prepare(stack: Stack) -> None:
-    superuser = {
+def _prepare(stack: Stack) -> str:
+    """Migrate, load the lessons, make a person; return the person's token."""
+    user = {
         "DJANGO_SUPERUSER_USERNAME": "author",
         "DJANGO_SUPERUSER_EMAIL": "author@example.org",
-        "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
+        "DJANGO_SUPERUSER_PASSWORD": secrets.token_urlsafe(),
     }
-    for name, command in {
-        "migrate": services.manage("migrate", "--verbosity", "0"),
-        "lessons": services.manage("load_lessons"),
-        "user": services.manage("createsuperuser", "--noinput"),
-    }.items():
-        env = stack.layout.django_env() | superuser
-        processes.run(name, command, env=env, cwd=services.DJANGO_APP, log_folder=stack.log_folder)
-    processes.run(
-        "agent-migrate",
-        services.agent("migrate"),
-        env=stack.agent_env(),
-        cwd=services.ROOT,
-        log_folder=stack.log_folder,
-    )
+
+    def run(name: str, command: list[str], env: dict[str, str]) -> str:
+        folder = services.DJANGO_APP if command[1] == "manage.py" else services.ROOT
+        return processes.run(name, command, env=env, cwd=folder, log_folder=stack.log_folder)
+
+    django_env = stack.layout.django_env() | user
+    run("agent-migrate", services.agent("migrate"), stack.agent_env())
+    run("migrate", services.manage("migrate", "--verbosity", "0"), django_env)
+    run("lessons", services.manage("load_lessons"), django_env)
+    run("user", services.manage("createsuperuser", "--noinput"), django_env)
+    printed = run("token", services.manage("drf_create_token", "author"), django_env)
+    return printed.split()[2]

@@ -1,0 +1,122 @@
+"""`make up`, `make down` and `make token`: the stack in the background."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from stack import assembly, postgres, processes, services, state
+
+FOLDER = state.Folder(path=services.ROOT / ".mandate")
+
+
+def up() -> None:
+    """Start the stack and return when it is ready.
+
+    Raises:
+        StackError: it runs already in part, or a port is taken.
+    """
+    alive, ports = state.running_in(FOLDER)
+    if alive:
+        login = state.login_of(FOLDER)
+        assert login is not None
+        print("the stack is running already; `make down` stops it")
+        _tell(ports, login)
+        return
+    FOLDER.make()
+    ports = {"django": _port("DJANGO_PORT", 8000), "agent": _port("AGENT_PORT", 8123)}
+    databases = assembly.open_databases(FOLDER, _say)
+    try:
+        layout = _layout(databases, ports)
+        login = assembly.prepare(layout, FOLDER, _say)
+        with assembly.running(layout, FOLDER, _say) as started:
+            state.keep_running(FOLDER, started, ports)
+    except BaseException:
+        _stop_server(databases.server)
+        raise
+    _tell(ports, login)
+
+
+def down() -> None:
+    """Stop what `up` started; the data stays."""
+    alive, _ = state.running_in(FOLDER)
+    processes.stop(*alive)
+    state.forget_running(FOLDER)
+    _stop_server(postgres.find(FOLDER.path / "postgres"))
+    print("stopped" if alive else "nothing was running")
+
+
+def token() -> None:
+    """Print a bearer for the agent service on the last line.
+
+    Raises:
+        StackError: the stack is not running.
+    """
+    alive, ports = state.running_in(FOLDER)
+    if not alive:
+        raise assembly.StackError("The stack is not running; `make up` starts it.")
+    databases = assembly.open_databases(FOLDER, _say_nothing)
+    printed = processes.run(
+        "manage-mandate_token",
+        services.manage("mandate_token", "--user", state.LOGIN),
+        env=_layout(databases, ports).django_env(),
+        cwd=services.DJANGO_APP,
+        log_folder=FOLDER.logs,
+    )
+    print(printed.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    label: str
+    value: str
+
+
+def _tell(ports: dict[str, int], login: state.Login) -> None:
+    django, agent = (f"http://127.0.0.1:{ports[name]}" for name in ("django", "agent"))
+    lines = [
+        _Line("Django", f"{django}/admin/"),
+        _Line("login", f"{login.username} / {login.password}"),
+        _Line("REST API", f"curl -H 'Authorization: Token {login.token}' {django}/api/agents/runs/"),
+        _Line("agent service", f"{agent}  (`make token` prints a bearer)"),
+        _Line("logs", os.path.relpath(FOLDER.logs)),
+    ]
+    print("ready")
+    for line in lines:
+        print(f"  {line.label:<14} {line.value}")
+
+
+def _layout(databases: assembly.Databases, ports: dict[str, int]) -> services.Layout:
+    graphs = os.environ.get("AGENT_GRAPHS")
+    return services.Layout(
+        database_url=databases.django,
+        agent_database_url=databases.agent,
+        django_port=ports["django"],
+        agent_port=ports["agent"],
+        model_port=None if services.has_provider() else ports.setdefault("model", processes.free_port()),
+        secrets=state.secrets_of(FOLDER),
+        graphs=str(Path(graphs).resolve()) if graphs else None,
+    )
+
+
+def _port(variable: str, default: int) -> int:
+    text = os.environ.get(variable) or str(default)
+    if not text.isdigit() or not 0 < int(text) < 65536:  # noqa: PLR2004 - the number of ports
+        raise assembly.StackError(f"{variable} must be a port number, not {text!r}.")
+    if processes.port_is_taken(int(text)):
+        raise assembly.StackError(
+            f"Port {text} is taken. Stop what listens there, or choose another {variable}."
+        )
+    return int(text)
+
+
+def _stop_server(server: postgres.Server | None) -> None:
+    if server is not None:
+        server.stop()
+
+
+def _say(text: str) -> None:
+    print(f"{text} ...", flush=True)
+
+
+def _say_nothing(_: str) -> None:
+    pass
