@@ -1,0 +1,107 @@
+"""Chat models by name; one client for each, kept and shared by all runs."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from langchain.agents.structured_output import StructuredOutputError
+from langchain_core.exceptions import ModelError
+from langchain_core.language_models import BaseChatModel
+from langchain_openai import ChatOpenAI, StreamChunkTimeoutError
+from openai import OpenAIError
+from pydantic import SecretStr
+
+from agent_service import exceptions
+from shared_schemas.problems import ErrorCode
+
+OPENAI = "openai"
+
+_PREFIXES = {"gpt-": OPENAI, "o1": OPENAI, "o3": OPENAI, "o4": OPENAI, "chatgpt": OPENAI}
+"""How a bare name tells its provider."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """How one provider is reached."""
+
+    api_key: SecretStr
+    base_url: str | None = None
+    max_retries: int = 2
+    """Of a call that the provider did not answer, or answered with 408, 409, 429 or 5xx."""
+
+    timeout: float = 120
+    """Seconds for one attempt."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Catalogue:
+    """The models that runs may name."""
+
+    providers: dict[str, Provider]
+    allowed: Collection[str] | None = None
+    """Full names, `provider:model`; any model of a configured provider by default."""
+
+    opened: dict[str, BaseChatModel] = field(default_factory=dict, init=False)
+
+    def get(self, name: str) -> BaseChatModel:
+        """Return the chat model of a name, `provider:model` or one that tells its provider.
+
+        Raises:
+            RunFailed: there is no such model here.
+        """
+        full_name = full(name)
+        if full_name not in self.opened:
+            self.opened[full_name] = self._open(full_name)
+        return self.opened[full_name]
+
+    def _open(self, full_name: str) -> BaseChatModel:
+        provider, _, model = full_name.partition(":")
+        if self.allowed is not None and full_name not in self.allowed:
+            raise _unknown(full_name, "it is not among the models that are allowed here")
+        if provider not in _OPENERS:
+            raise _unknown(full_name, f"no provider {provider!r} is known here")
+        if provider not in self.providers:
+            raise _unknown(
+                full_name, f"provider {provider!r} has no key here; set {provider.upper()}_API_KEY"
+            )
+        return _OPENERS[provider](model, self.providers[provider])
+
+
+def full(name: str) -> str:
+    """Return `provider:model` for a name.
+
+    Raises:
+        RunFailed: a bare name does not tell its provider.
+    """
+    if ":" in name:
+        return name
+    for prefix, provider in _PREFIXES.items():
+        if name.startswith(prefix):
+            return f"{provider}:{name}"
+    raise _unknown(name, "the name does not tell its provider; write 'provider:model'")
+
+
+def failure(error: Exception) -> exceptions.RunFailed | None:
+    """Return how a run fails when a model did not answer, or not in the form asked for; else nothing."""
+    if not isinstance(error, ModelError | OpenAIError | StreamChunkTimeoutError | StructuredOutputError):
+        return None
+    return exceptions.RunFailed(
+        ErrorCode.MODEL_FAILED, f"The model did not answer as asked: {type(error).__name__}."
+    )
+
+
+def _open_openai(model: str, provider: Provider) -> BaseChatModel:
+    return ChatOpenAI(
+        model=model,
+        api_key=provider.api_key,
+        base_url=provider.base_url,
+        max_retries=provider.max_retries,
+        timeout=provider.timeout,
+        stream_usage=True,
+    )
+
+
+_OPENERS: dict[str, Callable[[str, Provider], BaseChatModel]] = {OPENAI: _open_openai}
+
+
+def _unknown(name: str, reason: str) -> exceptions.RunFailed:
+    return exceptions.RunFailed(ErrorCode.UNKNOWN_MODEL, f"Model {name!r} cannot be used: {reason}.")
