@@ -30,5 +30,5 @@ def test_the_committed_document_is_what_the_code_says(documents, name):
     committed = (contracts.FOLDER / name).read_text()
 
     assert committed == contracts.text(documents[name]), (
-        f"contracts/{name} is out of date: run `make contracts`, read the difference as the other side would, commit it."
+        f"contracts/{name} is out of date: run `make contracts`, read the difference, commit it."
     )
