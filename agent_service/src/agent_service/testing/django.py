@@ -4,7 +4,6 @@ It keeps the promises that the agent service relies on, and passes the same test
 """
 
 import uuid
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -83,6 +82,9 @@ class Fault:
     """What happens to one coming tool call instead of a good answer."""
 
     status: int
+    tool: str | None = None
+    """Only a call of this tool; any by default."""
+
     retry_after: float | None = None
     body: bytes | None = None
     after_effect: bool = False
@@ -102,7 +104,9 @@ class FakeDjango:
     effects: list[tuple[str, dict[str, JsonValue]]] = field(default_factory=list)
     """Every write that committed, in order."""
 
-    faults: deque[Fault] = field(default_factory=deque)
+    faults: list[Fault] = field(default_factory=list)
+    """Used up one by one."""
+
     requests: list[tuple[str, str | None]] = field(default_factory=list)
     """Path and key of every tool call that arrived."""
 
@@ -209,13 +213,19 @@ class FakeDjango:
     async def _call(self, request: Request) -> Response:
         name = request.path_params["name"]
         self.requests.append((name, request.headers.get(idempotency.HEADER)))
-        fault = self.faults.popleft() if self.faults else None
+        fault = self._next_fault(name)
         if fault is None:
             return await self._answer(request, name)
         if fault.after_effect:
             await self._answer(request, name)
         headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
         return Response(fault.body or b"<html>later</html>", fault.status, headers)
+
+    def _next_fault(self, name: str) -> Fault | None:
+        for number, fault in enumerate(self.faults):
+            if fault.tool in {None, name}:
+                return self.faults.pop(number)
+        return None
 
     async def _answer(self, request: Request, name: str) -> Response:
         run_id, record = self._record(request)

@@ -207,7 +207,12 @@ def _spec_of(session: client.ToolSession, name: str) -> ToolSpec:
 
 
 def _messages_in(state: Any) -> Sequence[AnyMessage]:
-    messages: Sequence[AnyMessage] = state if isinstance(state, list) else state.get("messages", [])
+    """Return the messages of a graph's state, whichever of LangGraph's forms it has."""
+    if isinstance(state, list):
+        return state
+    messages: Sequence[AnyMessage] = (
+        state.get("messages", []) if isinstance(state, dict) else getattr(state, "messages", [])
+    )
     return messages
 
 
