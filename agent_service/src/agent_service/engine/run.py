@@ -145,6 +145,10 @@ class Run:
     metadata: JsonObject
     multitask_strategy: MultitaskStrategy
     priority: int
+    ordinal: int
+    """The order of a thread's runs."""
+
+    not_before: datetime
     attempt: int
     epoch: int | None
     """Of the last worker that claimed it; every write of a worker names its epoch."""
@@ -180,6 +184,9 @@ class Claim:
     resumed: bool
     """Another claim came before: what the run put into its thread's state may be there already."""
 
+    last_seq: int
+    """Of the events that were written before."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thread:
@@ -208,7 +215,9 @@ class Outcome:
     values: Any = None
     """The thread's new state, as JSON; `None` leaves the one before."""
 
-    interrupts: dict[str, list[JsonObject]] = field(default_factory=dict)
+    interrupts: dict[str, list[JsonObject]] | None = None
+    """`None` leaves those before."""
+
     error: Failure | None = None
     usage: list[ModelUsage] = field(default_factory=list)
 

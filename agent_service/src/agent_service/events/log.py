@@ -1,12 +1,44 @@
 """The events of runs: an append-only table, replayed from any place and followed live."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import datetime
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from importlib import resources
 from uuid import UUID
+
+import psycopg
+import structlog
+from psycopg_pool import PoolTimeout
+
+from agent_service import database
 
 END = "end"
 """The last event of a run. It is visible only with the run's terminal status."""
+
+CHANNEL = "mandate_events"
+
+BATCH_EVERY = timedelta(milliseconds=8)
+"""The first event of a quiet moment is written at once, the next ones together after this time."""
+
+BATCH_SIZE = 200
+"""Events of one statement. Their runs' ids must fit into one notification of 8,000 bytes."""
+
+BACKLOG = 5000
+"""So many events wait for PostgreSQL before their runs do."""
+
+PAGE_SIZE = 500
+
+SAFETY_POLL = timedelta(seconds=1)
+"""How soon a waiting reader looks for itself, should its notification be lost."""
+
+RETRY_DELAY = timedelta(seconds=0.5)
+
+_QUERIES = database.load_queries(resources.files("agent_service.events").joinpath("queries.sql").read_text())
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +58,167 @@ class RunEvent:
     created_at: datetime
 
 
+@dataclass(slots=True, kw_only=True)
+class Pen:
+    """One worker's right to write one run's events."""
+
+    run_id: UUID
+    epoch: int
+    seq: int
+    """Of the last event written."""
+
+    on_lost: Callable[[], None]
+    """Called when another worker has the run."""
+
+    on_cancel: Callable[[], None]
+    """Called when somebody asked for the run's end."""
+
+
+@dataclass(slots=True, kw_only=True)
 class EventLog:
     """Writes events in batches and reads them, from this process or any other."""
 
-    def read(self, run_id: UUID, *, after: int = 0) -> AsyncIterator[RunEvent]:
+    pool: database.Pool
+    _pending: list[tuple[Pen, RunEvent]] = field(default_factory=list, init=False)
+    _arrived: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _writing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _readers: dict[str, set[asyncio.Event]] = field(default_factory=lambda: defaultdict(set), init=False)
+
+    async def append(self, pen: Pen, event: str, data: str) -> None:
+        """Write an event soon; wait only while PostgreSQL is far behind."""
+        pen.seq += 1
+        item = RunEvent(run_id=pen.run_id, seq=pen.seq, event=event, data=data, created_at=datetime.now(UTC))
+        self._pending.append((pen, item))
+        self._arrived.set()
+        if len(self._pending) > BACKLOG:
+            await self._write_pending()
+
+    async def close(self, pen: Pen) -> list[tuple[str, str]]:
+        """Return what is not written yet, for the transaction that ends the run; nothing may follow."""
+        async with self._writing:
+            mine = [(item.event, item.data) for owner, item in self._pending if owner is pen]
+            self._pending = [entry for entry in self._pending if entry[0] is not pen]
+            return mine
+
+    async def write(self) -> None:
+        """Write batches until cancelled."""
+        while True:
+            await self._arrived.wait()
+            await self._write_pending()
+            await asyncio.sleep(BATCH_EVERY.total_seconds())
+
+    async def read(self, run_id: UUID, *, after: int = 0) -> AsyncIterator[RunEvent]:
         """Yield the events behind `after`, then live ones, up to and including `end`."""
-        raise NotImplementedError
+        with self._waiting(run_id) as arrived:
+            unfinished = True
+            while True:
+                arrived.clear()
+                page = await self._page(run_id, after)
+                for event in page:
+                    after = event.seq
+                    yield event
+                    if event.event == END:
+                        return
+                if not page:
+                    if not unfinished:
+                        return
+                    unfinished = await self._is_unfinished(run_id)
+                    if unfinished:
+                        await _wait(arrived)
+
+    def wake(self, run_ids: str) -> None:
+        """Tell the readers of these runs, separated by commas, that there is more."""
+        for run_id in run_ids.split(","):
+            for arrived in self._readers.get(run_id, ()):
+                arrived.set()
+
+    def wake_all(self) -> None:
+        for run_id in tuple(self._readers):
+            self.wake(run_id)
+
+    @contextmanager
+    def _waiting(self, run_id: UUID) -> Iterator[asyncio.Event]:
+        arrived = asyncio.Event()
+        readers = self._readers[str(run_id)]
+        readers.add(arrived)
+        try:
+            yield arrived
+        finally:
+            readers.discard(arrived)
+            if not readers:
+                self._readers.pop(str(run_id), None)
+
+    async def _is_unfinished(self, run_id: UUID) -> bool:
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(_QUERIES["is_unfinished"], {"run_id": run_id})
+            return await cursor.fetchone() is not None
+
+    async def _page(self, run_id: UUID, after: int) -> list[RunEvent]:
+        values = {"run_id": run_id, "after": after, "limit": PAGE_SIZE}
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(_QUERIES["read"], values)
+            return [RunEvent(**row) for row in await cursor.fetchall()]
+
+    async def _write_pending(self) -> None:
+        async with self._writing:
+            self._arrived.clear()
+            while self._pending:
+                batch = self._pending[:BATCH_SIZE]
+                await self._write_batch(batch)
+                del self._pending[: len(batch)]
+
+    async def _write_batch(self, batch: Sequence[tuple[Pen, RunEvent]]) -> None:
+        held = await self._insert(batch)
+        for pen in {id(pen): pen for pen, _ in batch}.values():
+            if pen.run_id not in held:
+                pen.on_lost()
+            elif held[pen.run_id]:
+                pen.on_cancel()
+
+    async def _insert(self, batch: Sequence[tuple[Pen, RunEvent]]) -> dict[UUID, str | None]:
+        """Write the events of the runs that are still held, and return those with what was asked of them."""
+        values = {
+            "run_ids": [item.run_id for _, item in batch],
+            "epochs": [pen.epoch for pen, _ in batch],
+            "seqs": [item.seq for _, item in batch],
+            "events": [item.event for _, item in batch],
+            "data": [item.data for _, item in batch],
+            "times": [item.created_at for _, item in batch],
+        }
+        while True:
+            try:
+                async with self.pool.connection() as connection:
+                    cursor = await connection.execute(_QUERIES["write"], values)
+                    return {row["run_id"]: row["cancel_action"] for row in await cursor.fetchall()}
+            except (psycopg.OperationalError, PoolTimeout):
+                log.warning("events.database_away", events=len(batch), exc_info=True)
+            await asyncio.sleep(RETRY_DELAY.total_seconds())
+
+
+async def end(connection: database.Connection, run_id: UUID, events: Sequence[tuple[str, str]]) -> None:
+    """Write a run's last events and `end` in the transaction that ends the run."""
+    await keep(connection, run_id, [*events, (END, "{}")])
+
+
+async def keep(connection: database.Connection, run_id: UUID, events: Sequence[tuple[str, str]]) -> None:
+    """Write events in the transaction of somebody who holds the run's row."""
+    values = {"run_id": run_id, "events": [name for name, _ in events], "data": [data for _, data in events]}
+    await connection.execute(_QUERIES["close"], values)
+
+
+async def _wait(arrived: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(SAFETY_POLL.total_seconds()):
+            await arrived.wait()
+
+
+@asynccontextmanager
+async def open_log(pool: database.Pool, listener: database.Listener) -> AsyncIterator[EventLog]:
+    """Open the log of this process."""
+    events = EventLog(pool=pool)
+    listener.subscribe(CHANNEL, events.wake)
+    listener.subscribe_to_gaps(events.wake_all)
+    async with asyncio.TaskGroup() as tasks:
+        writing = tasks.create_task(events.write())
+        yield events
+        writing.cancel()

@@ -1,0 +1,104 @@
+"""Connections to PostgreSQL: one pool for statements, one connection that listens."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+
+import psycopg
+import structlog
+from psycopg import sql
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+
+Connection = psycopg.AsyncConnection[DictRow]
+Pool = AsyncConnectionPool[Connection]
+
+RECONNECT_DELAY = timedelta(seconds=0.5)
+
+log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def open_pool(url: str, *, min_size: int, max_size: int, patience: timedelta) -> AsyncIterator[Pool]:
+    """Open the pool that everything shares.
+
+    Nothing of a session is kept between statements, so that pgbouncer may stand before it.
+    """
+    pool: Pool = AsyncConnectionPool(
+        url,
+        connection_class=psycopg.AsyncConnection[DictRow],
+        kwargs={"autocommit": True, "prepare_threshold": None, "row_factory": dict_row},
+        min_size=min_size,
+        max_size=max_size,
+        timeout=patience.total_seconds(),
+        check=AsyncConnectionPool.check_connection,
+        open=False,
+    )
+    async with pool:
+        await pool.wait()
+        yield pool
+
+
+class Listener:
+    """The one connection of a process that waits for NOTIFY, and hands each to its subscribers."""
+
+    def __init__(self, url: str, *, channels: Iterable[str]) -> None:
+        self._url = url
+        self._subscribers: dict[str, list[Callable[[str], None]]] = {channel: [] for channel in channels}
+        self._gap_subscribers: list[Callable[[], None]] = []
+        self.listening = asyncio.Event()
+
+    def subscribe(self, channel: str, callback: Callable[[str], None]) -> None:
+        self._subscribers[channel].append(callback)
+
+    def unsubscribe(self, channel: str, callback: Callable[[str], None]) -> None:
+        self._subscribers[channel].remove(callback)
+
+    def subscribe_to_gaps(self, callback: Callable[[], None]) -> None:
+        """Call back after each time when notifications may have been missed."""
+        self._gap_subscribers.append(callback)
+
+    async def run(self) -> None:
+        """Listen until cancelled; connect again when the connection breaks."""
+        while True:
+            with suppress(psycopg.OperationalError):
+                await self._listen()
+            self.listening.clear()
+            log.warning("listener.lost")
+            await asyncio.sleep(RECONNECT_DELAY.total_seconds())
+
+    async def _listen(self) -> None:
+        async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
+            for channel in self._subscribers:
+                await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+            self.listening.set()
+            for missed in self._gap_subscribers:
+                missed()
+            async for notification in connection.notifies():
+                for callback in tuple(self._subscribers[notification.channel]):
+                    callback(notification.payload)
+
+
+@asynccontextmanager
+async def open_listener(url: str, *, channels: Iterable[str]) -> AsyncIterator[Listener]:
+    """Start listening; the block begins when PostgreSQL has answered."""
+    listener = Listener(url, channels=channels)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(listener.run())
+        await listener.listening.wait()
+        yield listener
+        running.cancel()
+
+
+def load_queries(text: str) -> dict[str, str]:
+    """Read a file of statements, each behind a line `-- name: what_it_is`."""
+    queries: dict[str, list[str]] = defaultdict(list)
+    name = ""
+    for line in text.splitlines():
+        if line.startswith("-- name: "):
+            name = line.removeprefix("-- name: ").strip()
+        elif name and not line.startswith("--"):
+            queries[name].append(line)
+    return {name: "\n".join(lines).strip() for name, lines in queries.items()}

@@ -1,0 +1,133 @@
+-- Statements on runs and threads. Whoever takes both kinds of rows locks the thread first.
+
+-- name: insert_thread
+INSERT INTO threads (thread_id, owner, metadata, idempotency_key, body_digest)
+VALUES (%(thread_id)s, %(owner)s, %(metadata)s, %(key)s, %(digest)s)
+ON CONFLICT DO NOTHING
+RETURNING *
+
+-- name: thread_by_key
+SELECT * FROM threads WHERE owner = %(owner)s AND idempotency_key = %(key)s
+
+-- name: thread
+SELECT * FROM threads WHERE thread_id = %(thread_id)s AND owner = %(owner)s
+
+-- name: lock_thread
+SELECT * FROM threads WHERE thread_id = %(thread_id)s FOR UPDATE
+
+-- name: threads
+SELECT * FROM threads
+WHERE owner = %(owner)s
+    AND metadata @> %(metadata)s
+    AND (%(status)s::text IS NULL OR status = %(status)s)
+ORDER BY updated_at DESC
+LIMIT %(limit)s OFFSET %(offset)s
+
+-- name: update_thread
+UPDATE threads SET metadata = metadata || %(metadata)s, updated_at = now()
+WHERE thread_id = %(thread_id)s AND owner = %(owner)s
+RETURNING *
+
+-- name: occupy_thread
+UPDATE threads SET status = 'busy', metadata = metadata || %(metadata)s, updated_at = now()
+WHERE thread_id = %(thread_id)s
+
+-- name: delete_thread
+WITH events AS (
+    DELETE FROM run_events USING runs
+    WHERE run_events.run_id = runs.run_id AND runs.thread_id = %(thread_id)s
+)
+DELETE FROM threads WHERE thread_id = %(thread_id)s
+
+-- name: insert_run
+INSERT INTO runs (
+    run_id, thread_id, assistant_id, graph_id, owner, payload, metadata, multitask_strategy, priority,
+    not_before, webhook_url, idempotency_key, body_digest
+)
+VALUES (
+    %(run_id)s, %(thread_id)s, %(assistant_id)s, %(graph_id)s, %(owner)s, %(payload)s, %(metadata)s,
+    %(multitask_strategy)s, %(priority)s, now() + %(after)s, %(webhook_url)s, %(key)s, %(digest)s
+)
+RETURNING *
+
+-- name: run_by_key
+SELECT * FROM runs WHERE owner = %(owner)s AND idempotency_key = %(key)s
+
+-- name: run
+SELECT * FROM runs WHERE run_id = %(run_id)s AND thread_id = %(thread_id)s AND owner = %(owner)s
+
+-- name: runs
+SELECT * FROM runs
+WHERE thread_id = %(thread_id)s AND (%(status)s::text IS NULL OR status = %(status)s)
+ORDER BY ordinal DESC
+LIMIT %(limit)s OFFSET %(offset)s
+
+-- name: unfinished_runs
+SELECT * FROM runs
+WHERE thread_id = %(thread_id)s AND status IN ('pending', 'running')
+ORDER BY ordinal
+
+-- name: ask_to_cancel
+UPDATE runs SET cancel_action = %(action)s, updated_at = now()
+WHERE run_id = %(run_id)s AND status = 'running'
+RETURNING *, pg_notify('mandate_cancels', run_id::text) AS notified
+
+-- name: cancel_pending
+UPDATE runs
+SET status = 'interrupted', cancel_action = %(action)s, updated_at = now(), ended_at = now()
+WHERE run_id = %(run_id)s AND status = 'pending'
+RETURNING *
+
+-- name: claim_run
+UPDATE runs
+SET status = 'running', attempt = attempt + 1, epoch = nextval('run_epochs'), worker = %(worker)s,
+    started_at = coalesce(started_at, now()), updated_at = now()
+FROM (SELECT run_id, epoch FROM runs WHERE run_id = %(run_id)s FOR UPDATE) AS before
+WHERE runs.run_id = before.run_id AND status IN ('pending', 'running')
+RETURNING runs.*, before.epoch AS epoch_before,
+    (SELECT coalesce(max(seq), 0) FROM run_events WHERE run_events.run_id = runs.run_id) AS last_seq
+
+-- name: release_run
+UPDATE runs SET status = 'pending', attempt = attempt - 1, worker = NULL, updated_at = now()
+WHERE run_id = %(run_id)s AND epoch = %(epoch)s AND status = 'running'
+RETURNING *
+
+-- name: keep_command
+UPDATE runs SET payload = %(payload)s, updated_at = now()
+WHERE run_id = %(run_id)s AND epoch = %(epoch)s AND status = 'running'
+RETURNING run_id
+
+-- name: end_run
+UPDATE runs
+SET status = %(status)s, error = %(error)s, usage = %(usage)s, updated_at = now(), ended_at = now()
+WHERE run_id = %(run_id)s AND epoch = %(epoch)s AND status = 'running'
+RETURNING *
+
+-- name: next_run
+SELECT * FROM runs
+WHERE thread_id = %(thread_id)s AND status IN ('pending', 'running')
+ORDER BY ordinal
+LIMIT 1
+
+-- name: leave_thread
+UPDATE threads
+SET status = %(status)s,
+    state_values = coalesce(%(values)s::jsonb, state_values),
+    interrupts = coalesce(%(interrupts)s::jsonb, interrupts),
+    updated_at = now()
+WHERE thread_id = %(thread_id)s
+
+-- name: orphans
+SELECT runs.* FROM runs
+WHERE runs.status IN ('pending', 'running')
+    AND runs.updated_at < now() - %(silence)s
+    AND NOT EXISTS (
+        SELECT FROM runs AS earlier
+        WHERE earlier.thread_id = runs.thread_id
+            AND earlier.status IN ('pending', 'running')
+            AND earlier.ordinal < runs.ordinal
+    )
+    AND NOT EXISTS (
+        SELECT FROM pgqueuer WHERE pgqueuer.entrypoint = 'run' AND pgqueuer.payload = uuid_send(runs.run_id)
+    )
+FOR UPDATE OF runs SKIP LOCKED

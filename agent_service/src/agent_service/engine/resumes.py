@@ -1,0 +1,57 @@
+"""A resume as one that may be given again after a crash: by the ids of the interrupts it answers."""
+
+import re
+from collections.abc import Collection
+
+from agent_service import exceptions
+from agent_service.engine import run
+from shared_schemas.problems import ErrorCode
+
+RESUME = "resume"
+
+_INTERRUPT_ID = re.compile("[0-9a-f]{32}")
+
+
+def resolve(
+    command: run.JsonObject, pending: Collection[str], *, stands_before_a_step: bool
+) -> run.JsonObject:
+    """Return the command with its bare answer under the id of the interrupt that it answers.
+
+    A bare answer given twice would answer two interrupts. One for a thread that only stands before its
+    next step answers nothing, and the thread goes on.
+
+    Raises:
+        RunFailed: NO_SUCH_INTERRUPT, for an id that is not pending and for an answer that could be for
+            several interrupts or for none.
+    """
+    if RESUME not in command or command[RESUME] is None:
+        return command
+    answer = command[RESUME]
+    if names_interrupts(answer):
+        if unknown := sorted(answer.keys() - set(pending)):
+            raise _refused(f"No interrupt {unknown[0]!r} is pending.")
+        return command
+    if len(pending) > 1:
+        raise _refused(f"{len(pending)} interrupts are pending; name those that are answered by their ids.")
+    if not pending and not stands_before_a_step:
+        raise _refused("No interrupt is pending.")
+    return command | {RESUME: dict.fromkeys(pending, answer)}
+
+
+def unanswered(command: run.JsonObject, pending: Collection[str]) -> run.JsonObject:
+    """Return what is left of a resolved command when another worker may have given it before.
+
+    The interrupts that it answered then are pending no more.
+    """
+    answers = command.get(RESUME)
+    if not answers:
+        return command
+    return command | {RESUME: {id_: answer for id_, answer in answers.items() if id_ in pending}}
+
+
+def names_interrupts(answer: object) -> bool:
+    return isinstance(answer, dict) and bool(answer) and all(_INTERRUPT_ID.fullmatch(key) for key in answer)
+
+
+def _refused(message: str) -> exceptions.RunFailed:
+    return exceptions.RunFailed(ErrorCode.NO_SUCH_INTERRUPT, message)

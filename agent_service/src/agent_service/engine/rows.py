@@ -1,0 +1,72 @@
+"""Rows into runs and threads, and the statements they come from."""
+
+from dataclasses import fields
+from importlib import resources
+from typing import Any
+
+from psycopg.types.json import Json, Jsonb
+
+from agent_service import database
+from agent_service.engine import run
+from shared_schemas.problems import Failure
+from shared_schemas.usage import ModelUsage
+
+QUERIES = database.load_queries(resources.files("agent_service.engine").joinpath("queries.sql").read_text())
+
+Row = dict[str, Any]
+
+_RUN_FIELDS = frozenset(item.name for item in fields(run.Run))
+_PLAIN_PAYLOAD = run.Payload()
+
+
+def run_from(row: Row) -> run.Run:
+    converted = {
+        "status": run.RunStatus(row["status"]),
+        "payload": payload_from(row["payload"]),
+        "multitask_strategy": run.MultitaskStrategy(row["multitask_strategy"]),
+        "error": row["error"] and Failure.model_validate(row["error"]),
+        "usage": [ModelUsage.model_validate(item) for item in row["usage"]],
+        "cancel_action": row["cancel_action"] and run.CancelAction(row["cancel_action"]),
+    }
+    return run.Run(**({name: row[name] for name in _RUN_FIELDS} | converted))
+
+
+def payload_from(stored: run.JsonObject) -> run.Payload:
+    return run.Payload(**{name: _frozen(name, value) for name, value in stored.items()})
+
+
+def stored_payload(payload: run.Payload) -> Json:
+    """Return what a row keeps: the fields that say something."""
+    given = {item.name: getattr(payload, item.name) for item in fields(payload)}
+    return Json({name: value for name, value in given.items() if value != _default(name)})
+
+
+def thread_from(row: Row) -> run.Thread:
+    return run.Thread(
+        thread_id=row["thread_id"],
+        owner=row["owner"],
+        status=run.ThreadStatus(row["status"]),
+        metadata=row["metadata"],
+        values=row["state_values"],
+        interrupts=row["interrupts"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def ending_values(outcome: run.Outcome) -> Row:
+    """Return an outcome as the parameters of `end_run`."""
+    return {
+        "status": outcome.status,
+        "error": None if outcome.error is None else Jsonb(outcome.error.model_dump(mode="json")),
+        "usage": Jsonb([item.model_dump(mode="json") for item in outcome.usage]),
+    }
+
+
+def _frozen(name: str, value: Any) -> Any:
+    listed = name in {"stream_modes", "interrupt_before", "interrupt_after"} and isinstance(value, list)
+    return tuple(value) if listed else value
+
+
+def _default(name: str) -> Any:
+    return getattr(_PLAIN_PAYLOAD, name)
