@@ -131,3 +131,12 @@ def test_no_secret_is_shown(environment):
 
     assert SIGNING_KEY not in shown
     assert "hidden" not in shown
+
+
+@pytest.mark.parametrize("name", settings.Settings.model_fields)
+def test_every_variable_is_in_the_readme(name):
+    readme = Path(__file__).parents[2].joinpath("agent_service", "README.md").read_text()
+
+    alias = settings.Settings.model_fields[name].validation_alias
+
+    assert f"`{alias or f'AGENT_{name.upper()}'}`" in readme
