@@ -1,0 +1,102 @@
+"""What agents may do with the course: one narrow tool for each step of an author's work."""
+
+from mandate import tools
+from practice import models, schemas, selectors, services
+
+
+@tools.tool(scope="practice:read", effect=tools.Effect.READ)
+def read_lesson(
+    context: tools.Context,  # noqa: ARG001 - every tool takes it
+    call: schemas.ReadLesson,
+) -> schemas.Lesson:
+    """Read a published lesson of the course: its title, language and whole text."""
+    module = selectors.lesson(call.module_id)
+    return schemas.Lesson(
+        module_id=module.pk,
+        slug=module.slug,
+        title=module.title,
+        language=module.language,
+        body=module.body,
+    )
+
+
+@tools.tool(scope="practice:read", effect=tools.Effect.READ)
+def read_profile(
+    context: tools.Context,  # noqa: ARG001 - every tool takes it
+    call: schemas.ReadProfile,
+) -> schemas.Profile:
+    """Read what is known about a student: level, goals and what a teacher noticed."""
+    student = selectors.student(call.student_id)
+    return schemas.Profile(
+        student_id=student.pk,
+        name=student.name,
+        level=student.level,
+        goals=student.goals,
+        notes=student.notes,
+    )
+
+
+@tools.tool(scope="practice:write", effect=tools.Effect.WRITE, return_direct=True)
+def add_tasks(context: tools.Context, call: schemas.AddTasks) -> schemas.TasksAdded:
+    """Add draft practice tasks to a lesson, all in one call. Students do not see drafts."""
+    added = services.add_drafts(module_id=call.module_id, tasks=call.tasks, by=context.agent_user)
+    context.link(*added)
+    return schemas.TasksAdded(tasks=[schemas.AddedTask(task_id=task.pk, title=task.title) for task in added])
+
+
+@tools.tool(scope="practice:write", effect=tools.Effect.WRITE, return_direct=True)
+def add_task_tests(context: tools.Context, call: schemas.AddTaskTests) -> schemas.TestsAdded:
+    """Give one of your draft tasks its tests. Earlier tests of the task are replaced."""
+    services.set_tests(_own(context, call.task_id), call.tests)
+    return schemas.TestsAdded(task_id=call.task_id, tests=len(call.tests))
+
+
+@tools.tool(scope="practice:write", effect=tools.Effect.WRITE, return_direct=True)
+def add_task_solution(context: tools.Context, call: schemas.AddTaskSolution) -> schemas.SolutionAdded:
+    """Give one of your draft tasks its solution. An earlier solution of the task is replaced."""
+    services.set_solution(_own(context, call.task_id), call.code)
+    return schemas.SolutionAdded(task_id=call.task_id)
+
+
+def _check(context: tools.Context, call: schemas.VerifyTask) -> services.Check:
+    return services.check(context.owned(models.Task).select_related("module").get(pk=call.task_id))
+
+
+@tools.tool(
+    scope="practice:write",
+    effect=tools.Effect.WRITE,
+    prepare=_check,
+    # Verifying again after a repair is a call with the same arguments, and a new question.
+    repeat=tools.Repeat.ALLOW,
+)
+def verify_task(
+    context: tools.Context, call: schemas.VerifyTask, checked: services.Check
+) -> schemas.TaskVerified:
+    """Run one of your draft tasks' solution against its tests, and get every failing case."""
+    services.record_verdict(_own(context, call.task_id), checked)
+    verdict = checked.verdict
+    return schemas.TaskVerified(task_id=call.task_id, passed=verdict.passed, failures=verdict.failures)
+
+
+def _publish_message(context: tools.Context, call: schemas.PublishTask) -> str:
+    task = context.owned(models.Task).select_related("module").get(pk=call.task_id)
+    return f"Show the task {task.title!r} of the lesson {task.module.title!r} to students?"
+
+
+@tools.tool(
+    scope="practice:publish",
+    effect=tools.Effect.WRITE,
+    approval=tools.ApprovalRule(permission="practice.publish_task", message=_publish_message),
+)
+def publish_task(context: tools.Context, call: schemas.PublishTask) -> schemas.TaskPublished:
+    """Ask a person to show one of your verified tasks to students. They may refuse."""
+    task = _own(context, call.task_id)
+    services.publish(task)
+    approver = context.approved_by.get_username() if context.approved_by else ""
+    return schemas.TaskPublished(task_id=task.pk, title=task.title, approved_by=approver)
+
+
+def _own(context: tools.Context, task_id: int) -> models.Task:
+    task = context.owned(models.Task).select_for_update().get(pk=task_id)
+    context.link(task)
+    return task

@@ -1,0 +1,49 @@
+"""Loads the course that comes with the project: lessons, students, and the agent that writes tasks."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from django.db import transaction
+
+from mandate.services import agents
+from practice import models
+
+FOLDER = Path(__file__).parent / "lessons"
+
+AUTHOR = "practice-author"
+AUTHOR_TOOLS = (
+    "read_lesson",
+    "read_profile",
+    "add_tasks",
+    "add_task_tests",
+    "add_task_solution",
+    "verify_task",
+    "publish_task",
+)
+
+
+@transaction.atomic
+def load(*, default_model: str, folder: Path = FOLDER) -> Mapping[str, int]:
+    """Create what is missing and bring up to date what is there; return how many of each kind there are."""
+    course = json.loads((folder / "course.json").read_text())
+    for module in course["modules"]:
+        body = (folder / f"{module['slug']}.md").read_text()
+        models.Module.objects.update_or_create(
+            slug=module["slug"], defaults=module | {"body": body, "published": True}
+        )
+    for student in course["students"]:
+        models.StudentProfile.objects.update_or_create(slug=student["slug"], defaults=student)
+    _ensure_author(default_model)
+    return {"lessons": len(course["modules"]), "students": len(course["students"])}
+
+
+def _ensure_author(default_model: str) -> None:
+    agents.ensure(
+        AUTHOR,
+        name="Practice author",
+        description="Drafts practice tasks for a lesson, with tests and solutions that are run against them.",
+        graph="practice_author",
+        default_model=default_model,
+        tools=AUTHOR_TOOLS,
+    )

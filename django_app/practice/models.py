@@ -1,0 +1,93 @@
+"""Lessons, students, and tasks that an agent may draft."""
+
+from django.db import models
+
+from mandate.models import AgentOwned
+
+
+class Module(models.Model):
+    """A lesson of the course."""
+
+    class Language(models.TextChoices):
+        PYTHON = "python", "Python"
+        SQL = "sql", "SQL"
+
+    slug = models.SlugField(unique=True)
+    title = models.CharField(max_length=200)
+    language = models.CharField(max_length=10, choices=Language.choices)
+    body = models.TextField()
+    """Markdown, as students read it."""
+
+    position = models.PositiveSmallIntegerField(default=0)
+    """Its place in the course."""
+
+    published = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ("position", "slug")
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class StudentProfile(models.Model):
+    """What an author of tasks should know about a student."""
+
+    class Level(models.TextChoices):
+        BEGINNER = "beginner", "beginner"
+        INTERMEDIATE = "intermediate", "intermediate"
+        ADVANCED = "advanced", "advanced"
+
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=100)
+    level = models.CharField(max_length=20, choices=Level.choices)
+    goals = models.TextField()
+    notes = models.TextField(blank=True)
+    """What a teacher noticed."""
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Task(AgentOwned):
+    """A practice task: a draft until a person publishes it."""
+
+    module = models.ForeignKey(Module, on_delete=models.PROTECT, related_name="tasks")
+    title = models.CharField(max_length=120)
+    text = models.TextField()
+    """Markdown; what the student has to do."""
+
+    starting_code = models.TextField(blank=True)
+    tests = models.JSONField(default=list, blank=True)
+    """A list of `schemas.TaskTest`."""
+
+    solution = models.TextField(blank=True)
+    verdict = models.JSONField(null=True, blank=True)
+    """`schemas.Verdict` on the tests and the solution as they are; nothing since either changed."""
+
+    verified = models.BooleanField(default=False)
+    active = models.BooleanField(default=False)
+    """Students see it."""
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ("module", "pk")
+        permissions = (("publish_task", "Can publish a practice task"),)
+        constraints = (
+            models.CheckConstraint(
+                name="practice_task_active_is_verified",
+                condition=models.Q(active=False) | models.Q(verified=True),
+            ),
+            models.CheckConstraint(
+                name="practice_task_verified_has_verdict",
+                condition=models.Q(verified=False) | models.Q(verdict__isnull=False),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.title

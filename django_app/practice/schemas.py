@@ -1,0 +1,201 @@
+"""What the practice tools take and answer; every description is read by a model."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from mandate import tools
+
+MAX_TASKS = 10
+MAX_TESTS = 20
+
+ModuleId = Annotated[int, Field(ge=1, description="The lesson's id.")]
+StudentId = Annotated[int, Field(ge=1, description="The student's id.")]
+TaskId = Annotated[int, Field(ge=1, description="The task's id, as 'add_tasks' answered it.")]
+Code = Annotated[str, Field(max_length=20_000)]
+
+
+class Answer(BaseModel):
+    """Base of what a tool answers."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class ReadLesson(tools.Schema):
+    """Which lesson to read."""
+
+    module_id: ModuleId
+
+
+class Lesson(Answer):
+    """A published lesson of the course."""
+
+    module_id: ModuleId
+    slug: str = Field(description="The lesson's short name.")
+    title: str = Field(description="The lesson's title.")
+    language: str = Field(description="What the lesson teaches: 'python' or 'sql'.")
+    body: str = Field(description="The lesson as students read it, in Markdown.")
+
+
+class ReadProfile(tools.Schema):
+    """Which student to read about."""
+
+    student_id: StudentId
+
+
+class Profile(Answer):
+    """A student that tasks are written for."""
+
+    student_id: StudentId
+    name: str = Field(description="What the student is called in tasks.")
+    level: str = Field(description="How far the student is: 'beginner', 'intermediate' or 'advanced'.")
+    goals: str = Field(description="What the student wants to learn, and for what.")
+    notes: str = Field(description="What a teacher noticed: strengths, gaps, interests.")
+
+
+class TaskDraft(tools.Schema):
+    """One practice task before it has tests and a solution."""
+
+    title: str = Field(min_length=3, max_length=120, description="A short title, without a number.")
+    text: str = Field(
+        min_length=20,
+        max_length=4000,
+        description=(
+            "What the student has to do, in Markdown: the name and parameters of the function to write, "
+            "what it returns, and one example."
+        ),
+    )
+    starting_code: Code = Field(
+        default="", description="What the student's editor holds at first: the function's first line."
+    )
+
+
+class AddTasks(tools.Schema):
+    """Draft tasks for one lesson."""
+
+    module_id: ModuleId
+    tasks: list[TaskDraft] = Field(
+        min_length=1, max_length=MAX_TASKS, description="The tasks, from the easiest to the hardest."
+    )
+
+
+class AddedTask(Answer):
+    """A draft that was kept."""
+
+    task_id: TaskId
+    title: str = Field(description="The draft's title.")
+
+
+class TasksAdded(Answer):
+    """The drafts that were kept, in the order they were given."""
+
+    tasks: list[AddedTask] = Field(description="One entry for each draft.")
+
+
+class TaskTest(tools.Schema):
+    """One check of a solution."""
+
+    input: str = Field(
+        min_length=1,
+        max_length=2000,
+        description="A Python expression that calls the function, such as 'total([1, 2, 3])'.",
+    )
+    expected: JsonValue = Field(
+        description='The value the expression must have, as JSON: 6, "text", [1, 2], null, true.'
+    )
+
+
+class AddTaskTests(tools.Schema):
+    """The tests of one task; they replace any earlier ones."""
+
+    task_id: TaskId
+    tests: list[TaskTest] = Field(
+        min_length=1,
+        max_length=MAX_TESTS,
+        description="Usual cases first, then the edges: nothing, one, repeats, negatives.",
+    )
+
+
+class TestsAdded(Answer):
+    """The tests that were kept."""
+
+    task_id: TaskId
+    tests: int = Field(description="How many tests the task has now.")
+
+
+class AddTaskSolution(tools.Schema):
+    """A solution of one task; it replaces any earlier one."""
+
+    task_id: TaskId
+    code: Code = Field(
+        min_length=1,
+        description="A whole Python file that defines the function, and neither prints nor reads input.",
+    )
+
+
+class SolutionAdded(Answer):
+    """The solution that was kept."""
+
+    task_id: TaskId
+
+
+class VerifyTask(tools.Schema):
+    """Which task's solution to run against its tests."""
+
+    task_id: TaskId
+
+
+class Outcome(StrEnum):
+    """How one test, or the solution as a whole, went wrong."""
+
+    WRONG_ANSWER = "wrong_answer"
+    RAISED = "raised"
+    BROKEN = "broken"
+    TIME_LIMIT = "time_limit"
+    MEMORY_LIMIT = "memory_limit"
+    OUTPUT_LIMIT = "output_limit"
+    DIED = "died"
+
+
+class Failure(Answer):
+    """One thing that is wrong."""
+
+    outcome: Outcome = Field(description="What kind of failure it is.")
+    message: str = Field(description="What happened.")
+    input: str | None = Field(default=None, description="The test's expression; none if no test was reached.")
+    expected: JsonValue = Field(default=None, description="What the test expects.")
+    actual: JsonValue = Field(default=None, description="What the solution gave instead.")
+
+
+class Verdict(Answer):
+    """What came of running a solution against its tests."""
+
+    passed: bool = Field(description="Whether every test passed.")
+    tests: int = Field(description="How many tests there are.")
+    failures: list[Failure] = Field(description="What is wrong; empty if all passed.")
+    isolation: str = Field(
+        description="How the solution was kept apart: 'namespaces', or 'limits' where the system allows no more."
+    )
+
+
+class TaskVerified(Answer):
+    """The verdict on one task."""
+
+    task_id: TaskId
+    passed: bool = Field(description="Whether every test passed.")
+    failures: list[Failure] = Field(description="What is wrong with the solution or the tests.")
+
+
+class PublishTask(tools.Schema):
+    """Which task to show to students."""
+
+    task_id: TaskId
+
+
+class TaskPublished(Answer):
+    """A task that students see now."""
+
+    task_id: TaskId
+    title: str = Field(description="The task's title.")
+    approved_by: str = Field(description="The name of the person who approved it.")

@@ -1,0 +1,95 @@
+"""Everything that changes the course's tasks, with the rules that hold for people and agents alike.
+
+A rule that refuses raises Django's `ValidationError`.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+
+from mandate.models import AiStatus
+from practice import models, sandbox, schemas, selectors
+from shared_schemas import json_values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """A verdict, and what it is a verdict on."""
+
+    digest: str
+    verdict: schemas.Verdict
+
+
+def add_drafts(
+    *, module_id: int, tasks: Sequence[schemas.TaskDraft], by: AbstractBaseUser
+) -> list[models.Task]:
+    """Keep drafts of tasks that an agent wrote."""
+    module = selectors.lesson(module_id)
+    return models.Task.objects.bulk_create(
+        models.Task(module=module, ai_user_id=by.pk, **draft.model_dump()) for draft in tasks
+    )
+
+
+def set_tests(task: models.Task, tests: Sequence[schemas.TaskTest]) -> None:
+    """Replace a draft's tests; it has to be verified again."""
+    _change(task, tests=[test.model_dump(mode="json") for test in tests])
+
+
+def set_solution(task: models.Task, code: str) -> None:
+    """Replace a draft's solution; it has to be verified again."""
+    _change(task, solution=code)
+
+
+def check(task: models.Task) -> Check:
+    """Run a task's solution against its tests. It takes seconds: never call it inside a transaction."""
+    if task.module.language != models.Module.Language.PYTHON:
+        raise ValidationError("Only Python tasks can be verified.")
+    if not task.tests or not task.solution:
+        raise ValidationError("A task needs its tests and its solution before it is verified.")
+    tests = [schemas.TaskTest.model_validate(test) for test in task.tests]
+    return Check(digest=_digest(task), verdict=sandbox.verify(task.solution, tests))
+
+
+def record_verdict(task: models.Task, checked: Check) -> None:
+    """Keep the verdict, if it is on the tests and the solution as they are now."""
+    if _digest(task) != checked.digest:
+        raise ValidationError("The tests or the solution changed during the verification; verify it again.")
+    _refuse_published(task)
+    task.verdict = checked.verdict.model_dump(mode="json")
+    task.verified = checked.verdict.passed
+    task.save(update_fields=["verdict", "verified", "updated_at"])
+
+
+def publish(task: models.Task) -> None:
+    """Show a verified task to students."""
+    if not task.verified:
+        raise ValidationError("Only a task whose solution passes its tests can be published.")
+    task.active = True
+    task.ai_status = AiStatus.APPROVED
+    task.save(update_fields=["active", "ai_status", "updated_at"])
+
+
+def withdraw(tasks: QuerySet[models.Task]) -> int:
+    """Hide tasks from students, and return how many there were."""
+    return tasks.filter(active=True).update(active=False)
+
+
+def _change(task: models.Task, **fields: object) -> None:
+    _refuse_published(task)
+    for name, value in fields.items():
+        setattr(task, name, value)
+    task.verdict, task.verified = None, False
+    task.save(update_fields=[*fields, "verdict", "verified", "updated_at"])
+
+
+def _refuse_published(task: models.Task) -> None:
+    if task.active:
+        raise ValidationError("A published task is changed by people; withdraw it first.")
+
+
+def _digest(task: models.Task) -> str:
+    return hashlib.sha256(json_values.canonical([task.tests, task.solution]).encode()).hexdigest()
