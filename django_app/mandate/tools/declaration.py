@@ -1,5 +1,6 @@
 """The `@tool` decorator: checks a declaration when it is imported."""
 
+import functools
 import hashlib
 import inspect
 import re
@@ -77,18 +78,7 @@ class Tool:
 
     def spec(self) -> wire.ToolSpec:
         """Return the tool as a model sees it."""
-        return wire.ToolSpec(
-            name=self.name,
-            description=self.description,
-            effect=self.effect,
-            version=self.version,
-            input_schema=self.arguments.model_json_schema(),
-            output_schema=self.result.model_json_schema(mode="serialization"),
-            return_direct=self.return_direct,
-            needs_approval=self.approval is not None,
-            max_corrections=self.max_corrections,
-            tell_model_rejections=self.tell_model_rejections,
-        )
+        return _spec(self)
 
 
 def tool(
@@ -135,6 +125,22 @@ def tool(
         return function
 
     return declare
+
+
+@functools.cache
+def _spec(declared: Tool) -> wire.ToolSpec:
+    return wire.ToolSpec(
+        name=declared.name,
+        description=declared.description,
+        effect=declared.effect,
+        version=declared.version,
+        input_schema=declared.arguments.model_json_schema(),
+        output_schema=declared.result.model_json_schema(mode="serialization"),
+        return_direct=declared.return_direct,
+        needs_approval=declared.approval is not None,
+        max_corrections=declared.max_corrections,
+        tell_model_rejections=declared.tell_model_rejections,
+    )
 
 
 def _schemas(

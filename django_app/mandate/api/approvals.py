@@ -1,0 +1,85 @@
+"""The people's API of approvals."""
+
+import uuid
+
+from django.contrib.auth.models import AbstractUser
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from mandate import exceptions, models
+from mandate.api import bodies
+from mandate.selectors import approvals as selectors
+from mandate.services import approvals
+from shared_schemas import runs as wire
+from shared_schemas.problems import ErrorCode, FieldProblem
+
+
+class Pages(CursorPagination):
+    """Oldest first: who waited longest is asked about first."""
+
+    page_size = 50
+    page_size_query_param = "limit"
+    max_page_size = 200
+    ordering = ("created_at", "id")
+
+
+class Approvals(APIView):
+    """`/api/agents/approvals/`, all or those of one `status` or `run`."""
+
+    def get(self, request: Request) -> Response:
+        pages = Pages()
+        found = selectors.visible_to(_person(request)).filter(**_filters(request))
+        page = wire.ApprovalPage(
+            results=[
+                selectors.as_wire(approval)
+                for approval in pages.paginate_queryset(found, request, self) or ()
+            ],
+            next=pages.get_next_link(),
+            previous=pages.get_previous_link(),
+        )
+        return Response(page.model_dump(mode="json"))
+
+
+class Approval(APIView):
+    """`/api/agents/approvals/{id}/`."""
+
+    def get(self, request: Request, approval_id: uuid.UUID) -> Response:
+        approval = selectors.visible_to(_person(request)).filter(pk=approval_id).first()
+        if approval is None:
+            raise exceptions.RequestRefused(ErrorCode.NOT_FOUND, "There is no such approval.")
+        return Response(selectors.as_wire(approval).model_dump(mode="json"))
+
+
+class Decision(APIView):
+    """`/api/agents/approvals/{id}/decision/`."""
+
+    def post(self, request: Request, approval_id: uuid.UUID) -> Response:
+        decision = bodies.parse(request._request, wire.Decision)  # noqa: SLF001 - the bytes, before any parser
+        approval = approvals.decide(approval_id, decision, by=_person(request))
+        return Response(selectors.as_wire(approval).model_dump(mode="json"))
+
+
+def _person(request: Request) -> AbstractUser:
+    assert isinstance(request.user, AbstractUser), "the permission classes let nobody else in"
+    return request.user
+
+
+def _filters(request: Request) -> dict[str, str]:
+    filters = {name: request.query_params[name] for name in ("status", "run") if name in request.query_params}
+    if filters.get("status") not in {None, *models.Approval.Status.values}:
+        raise _bad_filter("status", f"It is one of {', '.join(models.Approval.Status.values)}.")
+    try:
+        uuid.UUID(filters.get("run", str(uuid.UUID(int=0))))
+    except ValueError:
+        raise _bad_filter("run", "It is a run's id.") from None
+    return filters
+
+
+def _bad_filter(name: str, detail: str) -> exceptions.RequestRefused:
+    return exceptions.RequestRefused(
+        ErrorCode.INVALID_REQUEST,
+        f"The parameter {name!r} is wrong.",
+        [FieldProblem(pointer=f"/{name}", detail=detail)],
+    )

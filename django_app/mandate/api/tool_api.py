@@ -1,0 +1,94 @@
+"""The tool API: the agent service calls, Django answers.
+
+Plain views: a tool call is the busiest request there is, and needs no content negotiation.
+"""
+
+from http import HTTPStatus
+
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+from pydantic import BaseModel
+
+from mandate import exceptions, tokens
+from mandate.api import bodies, problems
+from mandate.services import grants, sessions, tool_calls
+from shared_schemas import idempotency, tools
+from shared_schemas.problems import ErrorCode
+
+
+@csrf_exempt
+@problems.answered("POST")
+def open_session(request: HttpRequest) -> HttpResponse:
+    """Open a tool session, or renew its token."""
+    tokens.verify_worker(_bearer(request))
+    opened = sessions.open_or_renew(bodies.parse(request, tools.SessionCreate))
+    run = opened.session.run
+    return _answer(
+        tools.Session(
+            session_id=opened.session.pk,
+            run_token=opened.token,
+            expires_at=opened.session.expires_at,
+            agent=run.agent.slug,
+            acting_for=run.started_by.get_username(),
+            tools=[tool.spec() for tool in grants.granted_tools(run)],
+            limits=tools.Limits.model_validate(run.limits),
+        ),
+        HTTPStatus.CREATED,
+    )
+
+
+@csrf_exempt
+@problems.answered("DELETE")
+def close_session(request: HttpRequest) -> HttpResponse:
+    """Revoke the run token that asks."""
+    sessions.revoke(tokens.hash_run_token(_bearer(request)))
+    return HttpResponse(status=HTTPStatus.NO_CONTENT)
+
+
+@problems.answered("GET")
+def list_tools(request: HttpRequest) -> HttpResponse:
+    """List what the run token may call."""
+    grant = grants.read(tokens.hash_run_token(_bearer(request)))
+    return _answer(tools.ToolList(tools=[tool.spec() for tool in grants.granted_tools(grant.run)]))
+
+
+@csrf_exempt
+@transaction.non_atomic_requests
+@problems.answered("POST")
+def call_tool(request: HttpRequest, name: str) -> HttpResponse:
+    """Call a tool once."""
+    token_hash = tokens.hash_run_token(_bearer(request))
+    try:
+        body = bodies.parse(request, tools.ToolCallRequest)
+        key = _key(request)
+    except exceptions.RequestRefused:
+        # Who is not believed learns nothing about the request.
+        grants.read(token_hash)
+        raise
+    outcome = tool_calls.answer(tool_calls.Call(token_hash=token_hash, tool=name, key=key, request=body))
+    is_pending = outcome.answer.status is tools.ToolCallStatus.PENDING_APPROVAL
+    response = _answer(outcome.answer, HTTPStatus.ACCEPTED if is_pending else HTTPStatus.OK)
+    if outcome.is_replay:
+        response[idempotency.REPLAYED_HEADER] = "true"
+    return response
+
+
+def _bearer(request: HttpRequest) -> str:
+    return tokens.bearer(request.headers.get("Authorization", ""))
+
+
+def _key(request: HttpRequest) -> str | None:
+    header = request.headers.get(idempotency.HEADER)
+    if header is None:
+        return None
+    try:
+        return idempotency.parse_tool_call_key(header)
+    except idempotency.MalformedKeyError as error:
+        raise exceptions.RequestRefused(ErrorCode.IDEMPOTENCY_KEY_MALFORMED, str(error)) from None
+
+
+def _answer(message: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> HttpResponse:
+    return HttpResponse(
+        message.model_dump_json(by_alias=True), status=status, content_type="application/json"
+    )

@@ -1,0 +1,205 @@
+"""Asks people, and does what they decide.
+
+An approval runs its call in the transaction that records the decision, with exactly the arguments that
+were shown: both commit, or the question stays open. The order of locks is that of `services.ledger`.
+"""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser, AbstractUser
+from django.db import transaction
+from django.utils import timezone
+from pydantic import JsonValue
+
+from mandate import conf, exceptions, models
+from mandate.selectors import approvals as selectors
+from mandate.services import effects, grants, ledger, runs
+from mandate.tools import context as tool_context
+from mandate.tools import declaration
+from shared_schemas import json_values
+from shared_schemas.problems import ErrorCode
+from shared_schemas.runs import Decision, RunStatus
+from shared_schemas.tools import ToolCallAnswer, ToolCallStatus
+
+Status = models.Approval.Status
+
+
+def ask(
+    call: models.ToolCall, rule: declaration.ApprovalRule, context: tool_context.Context, arguments: Any
+) -> models.Approval:
+    """Write the question that a claimed call waits for."""
+    message = rule.message(context, arguments) if rule.message else _plain_message(call)
+    approval = models.Approval.objects.create(
+        run_id=call.run_id,
+        tool_call=call,
+        permission=rule.permission,
+        message=message,
+        arguments=call.arguments,
+        expires_at=timezone.now() + (rule.expires_after or conf.settings().approval_lifetime),
+    )
+    ledger.link(call, context)
+    return approval
+
+
+def decide(approval_id: uuid.UUID, decision: Decision, *, by: AbstractUser) -> models.Approval:
+    """Approve, edit or reject a call. The same decision again, by the same person, changes nothing.
+
+    Raises:
+        RequestRefused: NOT_FOUND, FORBIDDEN, ALREADY_DECIDED, APPROVAL_EXPIRED, RUN_NOT_ACTIVE, CONFLICT,
+            the codes of a mandate, INVALID_ARGUMENTS of an edit, TOOL_FAILED.
+        ToolRejected: a business rule refuses the call; the approval stays open.
+    """
+    approval = selectors.visible_to(by).filter(pk=approval_id).first()
+    if approval is None:
+        raise exceptions.RequestRefused(ErrorCode.NOT_FOUND, "There is no such approval.")
+    if approval.status != Status.PENDING:
+        return _decided(approval, decision, by)
+    if decision.decision == "reject":
+        return _reject(approval, decision, by)
+    return _approve(approval, decision, by)
+
+
+def expire(now: datetime | None = None) -> int:
+    """Close the questions that nobody answered in time; return how many."""
+    moment = now or timezone.now()
+    due = models.Approval.objects.filter(status=Status.PENDING, expires_at__lte=moment)
+    return sum(_expire(pk, run_id, moment) for pk, run_id in due.values_list("pk", "run_id"))
+
+
+@transaction.atomic
+def _reject(known: models.Approval, decision: Decision, by: AbstractUser) -> models.Approval:
+    approval = _locked(known)
+    if approval.status != Status.PENDING:
+        return _decided(approval, decision, by)
+    _check_open(approval)
+    _check_person(approval, by)
+    _close(approval, Status.REJECTED, decision, by)
+    ledger.finish(approval.tool_call, _declined(approval, "A person rejected this call.", decision.comment))
+    runs.continue_after_decision(approval.run)
+    return approval
+
+
+def _approve(known: models.Approval, decision: Decision, by: AbstractUser) -> models.Approval:
+    _check_open(known)
+    _check_person(known, by)
+    tool, context, arguments = _call_of(known, decision, by)
+    prepared = (effects.prepare(tool, context, arguments),) if tool.prepare else ()
+    with effects.guarded(tool, context), transaction.atomic():
+        approval = _locked(known)
+        if approval.status != Status.PENDING:
+            return _decided(approval, decision, by)
+        _check_open(approval)
+        _check_person(approval, by)
+        grants.check_agent(approval.run)
+        _close(approval, Status.APPROVED, decision, by)
+        note = None if approval.edited_arguments is None else _edit_note(approval)
+        ledger.perform(approval.tool_call, tool, context, arguments, *prepared, note=note)
+        runs.continue_after_decision(approval.run)
+    return approval
+
+
+@transaction.atomic
+def _expire(approval_id: uuid.UUID, run_id: uuid.UUID, now: datetime) -> bool:
+    run = runs.locked(run_id)
+    approval = models.Approval.objects.select_for_update(no_key=True).get(pk=approval_id)
+    if approval.status != Status.PENDING:
+        return False
+    approval.status, approval.decided_at = Status.EXPIRED, now
+    approval.save(update_fields=["status", "decided_at"])
+    ledger.finish(approval.tool_call, _declined(approval, "Nobody decided about this call in time."))
+    runs.continue_after_decision(run)
+    return True
+
+
+def _locked(known: models.Approval) -> models.Approval:
+    run = runs.locked(known.run_id)
+    related = ("tool_call", "run__agent__user", "run__started_by")
+    locked = models.Approval.objects.select_for_update(of=("self",), no_key=True).select_related(*related)
+    approval = locked.get(pk=known.pk)
+    run.agent, run.started_by = approval.run.agent, approval.run.started_by
+    approval.run = run
+    return approval
+
+
+def _check_open(approval: models.Approval) -> None:
+    if approval.expires_at <= timezone.now():
+        raise exceptions.RequestRefused(ErrorCode.APPROVAL_EXPIRED, "Nobody decided in time.")
+    if approval.run.status in {RunStatus.CANCELLED, RunStatus.COMPLETED}:
+        raise exceptions.RequestRefused(
+            ErrorCode.RUN_NOT_ACTIVE,
+            f"The run is {approval.run.status!r}; nothing of it can be done any more.",
+        )
+
+
+def _check_person(approval: models.Approval, by: AbstractBaseUser) -> None:
+    # Read anew: permissions may have changed since the request began, and a user object remembers them.
+    person = get_user_model()._default_manager.get(pk=by.pk)  # noqa: SLF001 - Django's public name
+    if models.Agent.objects.filter(user=person).exists():
+        raise exceptions.RequestRefused(ErrorCode.FORBIDDEN, "An agent's account cannot decide.")
+    if not person.has_perm(approval.permission):
+        raise exceptions.RequestRefused(
+            ErrorCode.FORBIDDEN, f"Deciding this needs the permission {approval.permission!r}."
+        )
+
+
+def _call_of(
+    approval: models.Approval, decision: Decision, by: AbstractUser
+) -> tuple[declaration.Tool, tool_context.Context, Any]:
+    run = approval.run
+    tool = grants.granted_tool(run, approval.tool_call.tool)
+    context = tool_context.Context(
+        run_id=run.pk,
+        agent_user=run.agent.user,
+        acting_for=run.started_by,
+        approved_by=by,
+        key=approval.tool_call.key,
+    )
+    arguments = effects.validate(tool, _asked(approval, decision))
+    if decision.decision == "approve" and effects.canonical(arguments) != approval.arguments:
+        raise exceptions.RequestRefused(
+            ErrorCode.CONFLICT, f"The tool {tool.name!r} has changed since it was asked for; edit or reject."
+        )
+    return tool, context, arguments
+
+
+def _asked(approval: models.Approval, decision: Decision) -> dict[str, JsonValue]:
+    if decision.arguments is not None:
+        return decision.arguments
+    shown: dict[str, JsonValue] = approval.arguments
+    return shown
+
+
+def _close(approval: models.Approval, status: Status, decision: Decision, by: AbstractUser) -> None:
+    approval.status = status
+    approval.decided_by_id = by.pk
+    approval.decided_at = timezone.now()
+    approval.comment = decision.comment
+    approval.edited_arguments = decision.arguments
+    approval.save(update_fields=["status", "decided_by", "decided_at", "comment", "edited_arguments"])
+
+
+def _decided(approval: models.Approval, decision: Decision, by: AbstractUser) -> models.Approval:
+    status = Status.REJECTED if decision.decision == "reject" else Status.APPROVED
+    same = (approval.status, approval.decided_by_id) == (status, by.pk)
+    if same and approval.edited_arguments == decision.arguments:
+        return approval
+    raise exceptions.RequestRefused(
+        ErrorCode.ALREADY_DECIDED, f"This approval is {approval.status!r} already."
+    )
+
+
+def _declined(approval: models.Approval, reason: str, comment: str = "") -> ToolCallAnswer:
+    note = f"{reason} They wrote: {comment}" if comment else reason
+    return ToolCallAnswer(status=ToolCallStatus.DECLINED, tool_call=approval.tool_call_id, note=note)
+
+
+def _edit_note(approval: models.Approval) -> str:
+    done = json_values.canonical(approval.edited_arguments)
+    return f"A person changed the arguments before approving. What was done: {done}"
+
+
+def _plain_message(call: models.ToolCall) -> str:
+    return f"{call.run.agent.name} asks to call {call.tool!r} for {call.run.started_by.get_username()}."
