@@ -12,7 +12,7 @@ from django.core.signals import setting_changed
 
 from shared_schemas import keys
 
-_HINT = "`manage.py mandate_keys` makes a key pair and says which line goes where."
+_HINT = "`python -m mandate.keys` makes a key pair and says which line goes where."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +58,8 @@ class Settings:
     reconcile_after: timedelta = timedelta(seconds=30)
     """A run whose webhook is late is pulled after this."""
 
-    submission_attempts: int = 12
-    """How often a message to the agent service is tried before a person has to look."""
+    delivery_attempts: int = 200
+    """How often a message is tried before a person has to look; with the back-off, for about 40 minutes."""
 
     model_prices: dict[str, ModelPrice] = field(default_factory=dict)
     """By model name: `{"input": "0.25", "output": "2.00"}` per million tokens."""

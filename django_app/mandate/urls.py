@@ -1,5 +1,27 @@
 """Addresses of the app: `include("mandate.urls")` gives a project all of them."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path, re_path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from mandate.api import approvals, events, health, problems, runs, tool_api, webhooks
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("ok", health.ok),
+    path("api/agents/runs/", runs.Runs.as_view(), name="mandate-runs"),
+    path("api/agents/runs/<uuid:run_id>/", runs.Run.as_view(), name="mandate-run"),
+    path("api/agents/runs/<uuid:run_id>/cancel/", runs.Cancel.as_view(), name="mandate-run-cancel"),
+    path("api/agents/runs/<uuid:run_id>/resume/", runs.Resume.as_view(), name="mandate-run-resume"),
+    path("api/agents/runs/<uuid:run_id>/events/", events.stream, name="mandate-run-events"),
+    path("api/agents/webhooks/", webhooks.receive, name="mandate-webhooks"),
+    path("api/agents/approvals/", approvals.Approvals.as_view(), name="mandate-approvals"),
+    path("api/agents/approvals/<uuid:approval_id>/", approvals.Approval.as_view(), name="mandate-approval"),
+    path(
+        "api/agents/approvals/<uuid:approval_id>/decision/",
+        approvals.Decision.as_view(),
+        name="mandate-approval-decision",
+    ),
+    path("agent-api/sessions/", tool_api.open_session, name="mandate-sessions"),
+    path("agent-api/sessions/current/", tool_api.close_session, name="mandate-session"),
+    path("agent-api/tools/", tool_api.list_tools, name="mandate-tools"),
+    path("agent-api/tools/<str:name>/calls/", tool_api.call_tool, name="mandate-tool-calls"),
+    re_path("^(?:api/agents|agent-api)/", problems.not_found),
+]

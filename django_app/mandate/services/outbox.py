@@ -46,15 +46,22 @@ def topic(name: str, *, give_up: Deliver = lambda _: None) -> Callable[[Deliver]
     return declare
 
 
-def topic_named(name: str) -> Topic:
-    """Return a declared topic.
+def deliver(message: models.OutboxMessage) -> None:
+    """Deliver a message by the function of its topic.
 
     Raises:
-        UnknownTopicError: nobody declared it.
+        UnknownTopicError: nobody declared the topic.
+        DeliveryFailed: it was not delivered now.
     """
-    if name not in _topics:
-        raise UnknownTopicError(f"No function delivers the topic {name!r}.")
-    return _topics[name]
+    if message.topic not in _topics:
+        raise UnknownTopicError(f"No function delivers the topic {message.topic!r}.")
+    _topics[message.topic].deliver(message)
+
+
+def give_up(message: models.OutboxMessage) -> None:
+    """Tell the data that a message is about that it will not be delivered."""
+    if message.topic in _topics:
+        _topics[message.topic].give_up(message)
 
 
 def write(

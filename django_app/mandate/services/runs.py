@@ -1,7 +1,9 @@
 """Starts, cancels and continues runs.
 
-Whoever changes a run holds its lock (`locked`), and takes it before any lock on its approvals, calls,
-sessions or messages. `move` alone changes a status; `models.run.LEGAL_MOVES` says which changes there are.
+Whoever changes a run holds its lock (`locked`), and takes it before any lock on its approvals, calls or
+sessions. A dispatcher holds a message before it locks the message's run; nobody who holds a run waits for a
+message that a dispatcher may hold. `move` alone changes a status; `models.run.LEGAL_MOVES` says which changes
+there are.
 
 A parked run goes on by this rule: an approval's `interrupt_id` is set exactly while its thread is known to
 wait for it. The outcome of a segment sets them, a resume takes away those it answers. A run goes on when it
@@ -82,8 +84,8 @@ def start(
     `idempotency_key`, the same person's repeat of the same request returns the first one's run, `replayed`.
 
     Raises:
-        RequestRefused: UNKNOWN_AGENT, AGENT_PAUSED, INVALID_REQUEST, BODY_TOO_LARGE, UNSTORABLE_VALUE, THREAD_BUSY,
-            NOT_FOUND for a conversation that is not theirs, IDEMPOTENCY_KEY_REUSED.
+        RequestRefused: UNKNOWN_AGENT, AGENT_PAUSED, INVALID_REQUEST, BODY_TOO_LARGE, UNSTORABLE_VALUE,
+            THREAD_BUSY, NOT_FOUND for a conversation that is not theirs, IDEMPOTENCY_KEY_REUSED.
     """
     known = agent if isinstance(agent, models.Agent) else _agent_named(agent)
     _check_input(input)

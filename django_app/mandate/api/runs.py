@@ -1,0 +1,101 @@
+"""The people's API of runs."""
+
+import uuid
+
+from django.contrib.auth.models import AbstractUser, AnonymousUser
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from mandate import conf, exceptions
+from mandate.api import bodies
+from mandate.selectors import runs as selectors
+from mandate.services import runs
+from shared_schemas import idempotency
+from shared_schemas import runs as wire
+from shared_schemas.problems import ErrorCode
+
+
+class Pages(CursorPagination):
+    """Newest first; a page keeps its place while runs are added."""
+
+    page_size = 50
+    page_size_query_param = "limit"
+    max_page_size = 200
+    ordering = ("-created_at", "-id")
+
+
+class Runs(APIView):
+    """`/api/agents/runs/`."""
+
+    def get(self, request: Request) -> Response:
+        pages = Pages()
+        found = pages.paginate_queryset(selectors.detailed(selectors.visible_to(request.user)), request, self)
+        page = wire.RunPage(
+            next=pages.get_next_link(),
+            previous=pages.get_previous_link(),
+            results=[selectors.describe(run) for run in found or ()],
+        )
+        return Response(page.model_dump(mode="json"))
+
+    def post(self, request: Request) -> Response:
+        asked = bodies.parse(request._request, wire.RunCreate)  # noqa: SLF001 - the bytes, before any parser
+        run = runs.start(
+            agent=asked.agent or conf.settings().research_agent,
+            input={"query": asked.query} if asked.input is None else asked.input,
+            by=_person(request),
+            model=asked.model,
+            thread_id=asked.thread_id,
+            tools=asked.tools,
+            limits=asked.limits,
+            idempotency_key=_idempotency_key(request),
+        )
+        created = wire.RunCreated(run_id=run.pk, status=wire.RunStatus(run.status))
+        replayed = {idempotency.REPLAYED_HEADER: "true"} if run.replayed else None
+        return Response(created.model_dump(mode="json"), status=202, headers=replayed)
+
+
+class Run(APIView):
+    """`/api/agents/runs/{id}/`."""
+
+    def get(self, request: Request, run_id: uuid.UUID) -> Response:
+        return _described(request, run_id)
+
+
+class Cancel(APIView):
+    """`/api/agents/runs/{id}/cancel/`."""
+
+    def post(self, request: Request, run_id: uuid.UUID) -> Response:
+        selectors.find(run_id, user=request.user, to_change=True)
+        runs.cancel(run_id)
+        return _described(request, run_id)
+
+
+class Resume(APIView):
+    """`/api/agents/runs/{id}/resume/`."""
+
+    def post(self, request: Request, run_id: uuid.UUID) -> Response:
+        selectors.find(run_id, user=request.user, to_change=True)
+        runs.resume(run_id)
+        return _described(request, run_id, status=202)
+
+
+def _described(request: Request, run_id: uuid.UUID, *, status: int = 200) -> Response:
+    run = selectors.find(run_id, user=request.user)
+    return Response(selectors.describe(run).model_dump(mode="json"), status=status)
+
+
+def _person(request: Request) -> AbstractUser:
+    assert not isinstance(request.user, AnonymousUser), "the permission classes let nobody unknown in"
+    return request.user
+
+
+def _idempotency_key(request: Request) -> str | None:
+    header = request.headers.get(idempotency.HEADER)
+    if header is None:
+        return None
+    try:
+        return idempotency.parse(header)
+    except idempotency.MalformedKeyError as error:
+        raise exceptions.RequestRefused(ErrorCode.IDEMPOTENCY_KEY_MALFORMED, str(error)) from None

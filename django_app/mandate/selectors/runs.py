@@ -1,0 +1,113 @@
+"""Reads runs for the people who may see them."""
+
+import uuid
+from dataclasses import dataclass
+
+from django.contrib.auth.models import AbstractUser, AnonymousUser
+from django.db.models import Prefetch, QuerySet
+
+from mandate import exceptions, models
+from mandate.models.run import ENDED
+from shared_schemas import runs as wire
+from shared_schemas import usage
+from shared_schemas.problems import ErrorCode, Failure
+
+SEES_ALL = "mandate.view_run"
+CHANGES_ALL = "mandate.change_run"
+
+User = AbstractUser | AnonymousUser
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a run stands, for those who follow it."""
+
+    status: wire.RunStatus
+    failure: Failure | None
+    agent_run_ids: tuple[uuid.UUID, ...]
+    """The agent service's runs of the segments so far; the current one's may not be known yet."""
+
+    @property
+    def is_ended(self) -> bool:
+        return self.status in ENDED
+
+
+def visible_to(user: User) -> QuerySet[models.Run]:
+    """Return a person's own runs, and everybody's for staff with the permission to view runs."""
+    everything = models.Run.objects.all()
+    if user.is_staff and user.has_perm(SEES_ALL):
+        return everything
+    return everything.filter(started_by_id=user.pk)
+
+
+def find(run_id: uuid.UUID, *, user: User, to_change: bool = False) -> models.Run:
+    """Return a run that a person may see, and change where that is asked.
+
+    Raises:
+        RequestRefused: NOT_FOUND; FORBIDDEN, they may only see it.
+    """
+    run = detailed(visible_to(user)).filter(pk=run_id).first()
+    if run is None:
+        raise exceptions.RequestRefused(ErrorCode.NOT_FOUND, f"You have no run {run_id}.")
+    if to_change and run.started_by_id != user.pk and not user.has_perm(CHANGES_ALL):
+        raise exceptions.RequestRefused(ErrorCode.FORBIDDEN, "You may see this run, not change it.")
+    return run
+
+
+def detailed(runs: QuerySet[models.Run]) -> QuerySet[models.Run]:
+    """Fetch what `describe` needs, in a fixed number of queries."""
+    approvals = models.Approval.objects.only("run_id", "status")
+    return runs.select_related("agent").prefetch_related("usage", Prefetch("approvals", approvals))
+
+
+def describe(run: models.Run) -> wire.Run:
+    """Return a run, read by `detailed`, as its owner sees it."""
+    return wire.Run(
+        run_id=run.pk,
+        agent=run.agent.slug,
+        thread_id=str(run.thread_id),
+        status=wire.RunStatus(run.status),
+        input=run.input,
+        result=run.result,
+        error=failure_of(run),
+        model=run.model,
+        usage=_summed(run),
+        cost=run.cost,
+        pending_approvals=[
+            approval.pk for approval in run.approvals.all() if approval.status == approval.Status.PENDING
+        ],
+        created_at=run.created_at,
+        updated_at=run.updated_at,
+        ended_at=run.ended_at,
+    )
+
+
+def progress(run_id: uuid.UUID) -> Progress:
+    """Return where a run stands."""
+    fields = ("status", "error_code", "error_message", "agent_run_id", "earlier_agent_runs")
+    run = models.Run.objects.only(*fields).get(pk=run_id)
+    current = (run.agent_run_id,) if run.agent_run_id else ()
+    return Progress(
+        status=wire.RunStatus(run.status),
+        failure=failure_of(run),
+        agent_run_ids=(*run.earlier_agent_runs, *current),
+    )
+
+
+def failure_of(run: models.Run) -> Failure | None:
+    """Return why a run failed, if it did."""
+    return Failure(code=ErrorCode(run.error_code), message=run.error_message) if run.error_code else None
+
+
+def _summed(run: models.Run) -> list[usage.ModelUsage]:
+    """Add the segments up."""
+    sums: dict[str, usage.ModelUsage] = {}
+    for row in run.usage.all():
+        before = sums.get(row.model, usage.ModelUsage(model=row.model))
+        sums[row.model] = usage.ModelUsage(
+            model=row.model,
+            calls=before.calls + row.calls,
+            input_tokens=before.input_tokens + row.input_tokens,
+            output_tokens=before.output_tokens + row.output_tokens,
+        )
+    return list(sums.values())

@@ -1,0 +1,211 @@
+"""Delivers the outbox, and looks after runs that nobody calls about. Any number may work at once.
+
+A team with a task queue of its own may call `deliver_due` and `keep_house` from there instead.
+"""
+
+import contextlib
+import logging
+import random
+import threading
+import time
+from datetime import datetime, timedelta
+
+import psycopg
+from django.db import InterfaceError, OperationalError, close_old_connections, connection, transaction
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+
+from mandate import agent_client, conf, exceptions, models, notifications
+from mandate.services import approvals, outbox, outcomes, submissions
+from shared_schemas.problems import ErrorCode
+from shared_schemas.runs import RunStatus
+
+logger = logging.getLogger(__name__)
+
+DELIVERIES_AT_ONCE = 4
+HOUSEKEEPING_INTERVAL = 10
+"""Seconds."""
+
+TOPICS_OF_RUNS = (submissions.submit, submissions.cancel)
+"""Declared by being imported: whoever dispatches can deliver them."""
+
+_LONGEST_WAIT = 10
+_PRUNING_INTERVAL = 3600
+_BATCH = 200
+
+_FIRST_DELAY = timedelta(milliseconds=500)
+_LONGEST_DELAY = timedelta(seconds=15)
+
+_Status = models.OutboxMessage.Status
+_CONNECTION_LOST = (OperationalError, InterfaceError, psycopg.OperationalError)
+
+
+def deliver_due() -> int:
+    """Deliver every message that is due, and return how many were tried."""
+    tried = 0
+    while deliver_next():
+        tried += 1
+    return tried
+
+
+def deliver_next(*, now: datetime | None = None) -> bool:
+    """Try the next due message, and return whether there was one.
+
+    The message stays locked meanwhile; what its delivery writes commits together with its new state.
+    """
+    with transaction.atomic():
+        message = _claim(now or timezone.now())
+        if message is None:
+            return False
+        try:
+            with transaction.atomic():
+                outbox.deliver(message)
+        except exceptions.DeliveryFailed as error:
+            _failed(message, error.detail, permanent=error.permanent)
+        except Exception as error:
+            logger.exception("outbox.delivery_failed message=%s topic=%s", message.pk, message.topic)
+            _failed(message, f"{type(error).__name__}: {error}", permanent=False)
+        else:
+            _delivered(message)
+    return True
+
+
+def keep_house(*, now: datetime | None = None) -> None:
+    """Pull runs whose webhook is late, and expire approvals that nobody decided."""
+    moment = now or timezone.now()
+    approvals.expire(now=moment)
+    reconcile(now=moment)
+
+
+def reconcile(*, now: datetime) -> None:
+    """Ask the agent service about the runs that it should have called about."""
+    for run in _late_runs(now):
+        assert run.agent_run_id is not None
+        try:
+            outcomes.apply(run.pk, agent_client.pull(run, run.agent_run_id))
+        except exceptions.DeliveryFailed as error:
+            if error.code == ErrorCode.NOT_FOUND:
+                outcomes.lose(run.pk, segment=run.segment)
+            elif not error.permanent:
+                logger.warning("run.not_pulled run=%s reason=%s", run.pk, error.detail)
+                return
+
+
+def prune(*, now: datetime) -> None:
+    """Delete what has been kept long enough: ended runs with their ledger, and messages without a run."""
+    before = now - conf.settings().ledger_retention
+    while ended := list(models.Run.objects.filter(ended_at__lt=before).values_list("pk", flat=True)[:_BATCH]):
+        models.Run.objects.filter(pk__in=ended).delete()
+    models.OutboxMessage.objects.filter(run=None, delivered_at__lt=before).delete()
+    models.WebhookReceipt.objects.filter(run=None, received_at__lt=before).delete()
+
+
+def serve() -> None:
+    """Work until an exception, `SystemExit` of a signal among them, ends it; deliveries at hand are finished."""
+    stopping = threading.Event()
+    threads = [
+        threading.Thread(target=_deliver_until, args=(stopping,), name=f"deliver-{number}")
+        for number in range(DELIVERIES_AT_ONCE)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        _keep_house_for_ever()
+    finally:
+        stopping.set()
+        with contextlib.suppress(*_CONNECTION_LOST):
+            notifications.notify(notifications.OUTBOX)
+        for thread in threads:
+            thread.join()
+
+
+def _keep_house_for_ever() -> None:
+    pruned_at = float("-inf")
+    while True:
+        try:
+            keep_house()
+            if time.monotonic() - pruned_at > _PRUNING_INTERVAL:
+                prune(now=timezone.now())
+                pruned_at = time.monotonic()
+        except Exception:
+            logger.exception("dispatcher.housekeeping_failed")
+            close_old_connections()
+        time.sleep(HOUSEKEEPING_INTERVAL)
+
+
+def _deliver_until(stopping: threading.Event) -> None:
+    while not stopping.is_set():
+        try:
+            _deliver_when_woken(stopping)
+        except _CONNECTION_LOST as error:
+            logger.warning("dispatcher.database_lost reason=%s", error)
+            stopping.wait(1)
+        finally:
+            connection.close()
+
+
+def _deliver_when_woken(stopping: threading.Event) -> None:
+    # Listening comes before the first look: what commits in between wakes us.
+    with contextlib.closing(notifications.Listener(notifications.OUTBOX)) as listener:
+        while not stopping.is_set():
+            while not stopping.is_set() and deliver_next():
+                pass
+            if not stopping.is_set():
+                listener.wait(_seconds_to_next())
+
+
+def _claim(now: datetime) -> models.OutboxMessage | None:
+    """Lock the next due message whose run has no earlier one open."""
+    pending = models.OutboxMessage.objects.filter(status=_Status.PENDING)
+    earlier = pending.filter(run_id=OuterRef("run_id"), id__lt=OuterRef("id"))
+    due = pending.filter(~Exists(earlier), next_attempt_at__lte=now).order_by("next_attempt_at", "id")
+    return due.select_for_update(skip_locked=True).first()
+
+
+def _seconds_to_next() -> float:
+    now = timezone.now()
+    # One that is due already is in another's hands.
+    due = models.OutboxMessage.objects.filter(status=_Status.PENDING, next_attempt_at__gt=now)
+    first = due.order_by("next_attempt_at").values_list("next_attempt_at", flat=True).first()
+    return min((first - now).total_seconds(), _LONGEST_WAIT) if first else _LONGEST_WAIT
+
+
+def _delivered(message: models.OutboxMessage) -> None:
+    message.status = _Status.DELIVERED
+    message.attempts += 1
+    message.delivered_at = timezone.now()
+    message.last_error = ""
+    message.save()
+
+
+def _failed(message: models.OutboxMessage, reason: str, *, permanent: bool) -> None:
+    message.attempts += 1
+    message.last_error = reason.replace("\x00", "")[:2000]
+    message.next_attempt_at = timezone.now() + _delay(message.attempts)
+    if permanent or message.attempts >= conf.settings().delivery_attempts:
+        message.status = _Status.DEAD
+        logger.error("outbox.dead message=%s topic=%s reason=%s", message.pk, message.topic, reason)
+    message.save()
+    if message.status == _Status.DEAD:
+        outbox.give_up(message)
+
+
+def _delay(attempts: int) -> timedelta:
+    longest = min(_LONGEST_DELAY, _FIRST_DELAY * (1 << min(attempts - 1, 10)))
+    return longest * random.uniform(0.5, 1)  # noqa: S311 - spreads load, guards nothing
+
+
+def _late_runs(now: datetime) -> list[models.Run]:
+    """Take the runs that are due to be asked about, so that no other dispatcher asks too."""
+    late = now - conf.settings().reconcile_after
+    with transaction.atomic():
+        taken = list(
+            models.Run.objects.filter(
+                Q(reconciled_at=None) | Q(reconciled_at__lt=late),
+                status__in=[RunStatus.PENDING, RunStatus.RUNNING],
+                agent_run_id__isnull=False,
+                updated_at__lt=late,
+            ).select_for_update(skip_locked=True, no_key=True)[:_BATCH]
+        )
+        models.Run.objects.filter(pk__in=[run.pk for run in taken]).update(reconciled_at=now)
+    return taken
