@@ -1,0 +1,110 @@
+"""The command line `agent-service`."""
+
+# ruff: noqa: T201 - it talks to a person
+
+import argparse
+import asyncio
+import json
+import socket
+import sys
+from collections.abc import Sequence
+
+import uvicorn
+
+from agent_service import app, exceptions, migrating, settings, telemetry
+from agent_service.settings import Settings
+from shared_schemas import keys
+
+GRACE = 5
+"""Seconds for answers that are being written when the service is told to stop; streams end at once."""
+
+
+class Server(uvicorn.Server):
+    """Tells the application that it stops before it waits for its connections to close."""
+
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+        super().__init__(config)
+        self.stopping = stopping
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.stopping.set()
+        await super().shutdown(sockets)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the process's exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except exceptions.ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="agent-service",
+        description="Runs LangGraph graphs beside Django. Settings come from the environment.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    serve = commands.add_parser("serve", help="answer HTTP and work on runs")
+    serve.add_argument("--no-worker", action="store_true", help="answer HTTP only")
+    serve.set_defaults(run=_serve)
+    for name, command, text in (
+        ("worker", _worker, "work on runs only"),
+        ("migrate", _migrate, "make or update the tables"),
+        ("openapi", _openapi, "print the OpenAPI document"),
+        ("keys", _keys, "print a new key pair as lines of an environment file"),
+    ):
+        commands.add_parser(name, help=text).set_defaults(run=command)
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> int:
+    read = _load()
+    stopping = asyncio.Event()
+    config = uvicorn.Config(
+        app.create_app(read, with_worker=not options.no_worker, stopping=stopping),
+        host=read.host,
+        port=read.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+    )
+    Server(config, stopping).run()
+    return 0
+
+
+def _worker(_: argparse.Namespace) -> int:
+    asyncio.run(app.work(_load()))
+    return 0
+
+
+def _migrate(_: argparse.Namespace) -> int:
+    for name in asyncio.run(migrating.migrate(_load().database_url.get_secret_value())):
+        print(f"applied {name}")
+    return 0
+
+
+def _openapi(_: argparse.Namespace) -> int:
+    print(json.dumps(app.openapi(), indent=2, sort_keys=True))
+    return 0
+
+
+def _keys(_: argparse.Namespace) -> int:
+    private = keys.generate()
+    print(f"# for the agent service\nAGENT_SIGNING_KEY={private}")
+    print(f"# for Django\nMANDATE_TRUSTED_KEYS={keys.parse_signing(private).public_text()}")
+    return 0
+
+
+def _load() -> Settings:
+    read = settings.load()
+    telemetry.configure(read.log_level)
+    return read
+
+
+if __name__ == "__main__":
+    sys.exit(main())

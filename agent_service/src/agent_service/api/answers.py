@@ -1,0 +1,150 @@
+"""Bodies of answers, in the fields of the LangGraph Server API."""
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from agent_service.engine import run
+from shared_schemas.problems import Failure
+from shared_schemas.usage import ModelUsage
+
+Json = dict[str, Any]
+
+
+class Answer(BaseModel):
+    """An answer's body."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+class Thread(Answer):
+    """A thread, with the state that its last run left."""
+
+    thread_id: UUID
+    created_at: datetime
+    updated_at: datetime
+    metadata: Json
+    status: run.ThreadStatus
+    values: Any
+    interrupts: dict[str, list[Json]]
+
+
+class Run(Answer):
+    """A run."""
+
+    run_id: UUID
+    thread_id: UUID
+    assistant_id: UUID
+    created_at: datetime
+    updated_at: datetime
+    status: run.RunStatus
+    metadata: Json
+    kwargs: Json
+    multitask_strategy: run.MultitaskStrategy
+    error: Failure | None
+    """Why it failed."""
+
+    usage: list[ModelUsage]
+    """What its model calls used, per model."""
+
+    @classmethod
+    def of(cls, row: run.Run) -> Self:
+        fields = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+        return cls(**fields, kwargs=_without_nothing(dataclasses.asdict(row.payload)))
+
+
+class Assistant(Answer):
+    """A graph under the name that runs ask for it by."""
+
+    assistant_id: UUID
+    graph_id: str
+    name: str
+    description: str | None
+    version: int
+    config: Json
+    context: Json
+    metadata: Json
+    created_at: datetime
+    updated_at: datetime
+
+
+class Schemas(Answer):
+    """What a graph takes and gives, as JSON Schemas."""
+
+    graph_id: str
+    input_schema: Json | None
+    output_schema: Json | None
+    state_schema: Json | None
+    config_schema: Json | None
+    context_schema: Json | None
+
+
+class Checkpoint(Answer):
+    """A place in a thread's history."""
+
+    thread_id: str
+    checkpoint_ns: str
+    checkpoint_id: str | None
+    checkpoint_map: Json | None = None
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any] | None) -> Self | None:
+        if not config:
+            return None
+        place = config["configurable"]
+        return cls(
+            thread_id=str(place["thread_id"]),
+            checkpoint_ns=place.get("checkpoint_ns", ""),
+            checkpoint_id=place.get("checkpoint_id"),
+            checkpoint_map=place.get("checkpoint_map"),
+        )
+
+
+class Task(Answer):
+    """A node that is to run next, or was stopped."""
+
+    id: str
+    name: str
+    path: list[Any]
+    error: str | None
+    interrupts: list[Json]
+    checkpoint: Json | None
+    state: "ThreadState | None"
+    result: Any
+
+
+class ThreadState(Answer):
+    """A thread's state at one checkpoint."""
+
+    values: Any = {}
+    next: list[str] = []
+    tasks: list[Task] = []
+    metadata: Json = {}
+    created_at: str | None = None
+    checkpoint: Checkpoint | None
+    parent_checkpoint: Checkpoint | None = None
+    interrupts: list[Json] = []
+    checkpoint_id: str | None = None
+    parent_checkpoint_id: str | None = None
+
+
+class Info(Answer):
+    """What this server is and can do."""
+
+    version: str
+    langgraph_py_version: str
+    flags: dict[str, bool]
+
+
+class Health(Answer):
+    """The service answers, and so does its database."""
+
+    ok: bool
+
+
+def _without_nothing(fields: Json) -> Json:
+    return {name: value for name, value in fields.items() if value is not None}

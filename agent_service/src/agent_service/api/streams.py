@@ -1,0 +1,157 @@
+"""Answers that last as long as a run: its events, or its result at the end."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Any, cast
+
+import orjson
+from fastapi.responses import StreamingResponse
+from starlette.background import BackgroundTask
+from starlette.types import Send
+
+from agent_service import bootstrap, exceptions
+from agent_service.api import payloads
+from agent_service.engine import run
+from agent_service.events import log, sse
+from shared_schemas.problems import ErrorCode
+
+CONTROL_EVENTS = frozenset({"metadata", "error", "feedback", log.END})
+"""They belong to every stream, whatever modes it asks for."""
+
+
+class Following(StreamingResponse):
+    """A streaming answer that closes what it reads from, however the client went away."""
+
+    async def stream_response(self, send: Send) -> None:
+        async with aclosing(cast("AsyncGenerator[bytes]", self.body_iterator)):
+            await super().stream_response(send)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Follower:
+    """Follows runs until they end, or until the service stops."""
+
+    services: bootstrap.Services
+    stopping: asyncio.Event
+
+    def events(
+        self,
+        row: run.Run,
+        *,
+        after: int = 0,
+        modes: frozenset[str] = frozenset(),
+        cancel_on_disconnect: bool = False,
+    ) -> StreamingResponse:
+        """Return the run's events behind `after`; an empty `modes` is all that the run emits."""
+        frames = _frames(self.services.events.read(row.run_id, after=after), modes)
+        return Following(
+            self._keep_alive(frames, sse.HEARTBEAT),
+            media_type=sse.MEDIA_TYPE,
+            headers=sse.HEADERS | location(row, "stream"),
+            background=BackgroundTask(self._cancel, row) if cancel_on_disconnect else None,
+        )
+
+    def result(self, row: run.Run, *, cancel_on_disconnect: bool = False) -> StreamingResponse:
+        """Return the thread's values once the run has ended, behind a newline now and then."""
+        return Following(
+            self._keep_alive(self._result(row), sse.NEWLINE),
+            media_type="application/json",
+            headers={"Cache-Control": "no-store"} | location(row, "join"),
+            background=BackgroundTask(self._cancel, row) if cancel_on_disconnect else None,
+        )
+
+    async def end_of(self, row: run.Run) -> run.Run:
+        """Return the run as it ended."""
+        if row.ended:
+            return row
+        async with aclosing(self.services.events.read(row.run_id)) as events:
+            async for _ in events:
+                pass
+        return await self.services.repository.run(row.run_id, thread_id=row.thread_id, owner=row.owner)
+
+    def _keep_alive(self, chunks: AsyncIterator[bytes], beat: bytes) -> AsyncIterator[bytes]:
+        every = self.services.settings.stream_heartbeat
+        return sse.keep_alive(chunks, beat=beat, every=every, stop=self.stopping)
+
+    async def _result(self, row: run.Run) -> AsyncIterator[bytes]:
+        ended = await self.end_of(row)
+        if ended.error is not None:
+            yield orjson.dumps({"__error__": {"error": ended.error.code, "message": ended.error.message}})
+            return
+        thread = await self.services.repository.thread(row.thread_id, owner=row.owner)
+        interrupts = [interrupt for pending in thread.interrupts.values() for interrupt in pending]
+        yield orjson.dumps(_with_interrupts(thread.values, interrupts))
+
+    async def _cancel(self, row: run.Run) -> None:
+        # Runs after the answer ended, whoever ended it; a service that stops leaves its runs to another one.
+        if not self.stopping.is_set():
+            with suppress(exceptions.RequestError):
+                await self.services.queue.cancel(row.run_id, thread_id=row.thread_id, owner=row.owner)
+
+
+def location(row: run.Run, following: str) -> dict[str, str]:
+    """Return the headers by which a client knows the run, and where it reconnects."""
+    path = f"/threads/{row.thread_id}/runs/{row.run_id}"
+    return {"Content-Location": path, "Location": f"{path}/{following}"}
+
+
+def parse_last_event_id(header: str | None) -> int:
+    """Return the sequence that a client has seen.
+
+    Raises:
+        RequestError: it is no id of ours.
+    """
+    if header is None or header.strip() in {"", sse.FROM_THE_START}:
+        return 0
+    if not (header.isascii() and header.isdigit() and len(header) <= 18):  # noqa: PLR2004 - fits a bigint
+        raise exceptions.RequestError(
+            ErrorCode.INVALID_REQUEST,
+            "'Last-Event-ID' must be an id of the run's stream, or -1 for its start.",
+        )
+    return int(header)
+
+
+def parse_modes(values: Sequence[str]) -> frozenset[str]:
+    """Return the stream modes of a query: repeated parameters, or one JSON array as JavaScript sends it.
+
+    Raises:
+        RequestError: one of them is no stream mode.
+    """
+    named = [mode for value in values for mode in _split_modes(value) if mode]
+    unknown = set(named) - set(payloads.StreamMode)
+    if unknown:
+        raise exceptions.RequestError(
+            ErrorCode.INVALID_REQUEST, f"Unknown stream modes: {sorted(unknown)!r}."
+        )
+    return frozenset(named)
+
+
+def _split_modes(value: str) -> list[str]:
+    if not value.startswith("["):
+        return [value]
+    try:
+        modes = json.loads(value)
+    except (ValueError, RecursionError):
+        return [value]
+    return [str(mode) for mode in modes]
+
+
+async def _frames(events: AsyncIterator[log.RunEvent], modes: frozenset[str]) -> AsyncIterator[bytes]:
+    wanted = {_event_name(mode) for mode in modes}
+    async for event in events:
+        name = event.event.partition("|")[0].partition("/")[0]
+        if not wanted or name in wanted or name in CONTROL_EVENTS:
+            yield sse.frame(event.event, event.data, event_id=str(event.seq))
+
+
+def _event_name(mode: str) -> str:
+    return "messages" if mode == payloads.StreamMode.MESSAGES_TUPLE else mode
+
+
+def _with_interrupts(values: Any, interrupts: list[run.JsonObject]) -> Any:
+    if not interrupts:
+        return values
+    return (values if isinstance(values, dict) else {}) | {"__interrupt__": interrupts}

@@ -1,0 +1,74 @@
+"""Builds the FastAPI application."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import metadata
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.types import Lifespan
+
+from agent_service import bootstrap
+from agent_service.api import assistants, errors, middleware, runs, system, threads
+from agent_service.settings import Settings
+from shared_schemas import problems
+
+TITLE = "Mandate agent service"
+DESCRIPTION = "Runs LangGraph graphs over the LangGraph Server API."
+
+
+def create_app(
+    settings: Settings, *, with_worker: bool = True, stopping: asyncio.Event | None = None
+) -> FastAPI:
+    """Return the application; its lifespan opens the services, and works on runs unless told not to.
+
+    Whoever stops the server sets `stopping` first, so that streams end and their clients come back elsewhere.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with bootstrap.open_services(settings) as services:
+            app.state.services = services
+            async with _working(services) if with_worker else _idle():
+                yield
+                app.state.stopping.set()
+
+    app = _api(lifespan)
+    app.state.stopping = stopping or asyncio.Event()
+    app.add_middleware(middleware.JsonBody, max_bytes=settings.max_body_bytes)
+    app.add_middleware(middleware.RequestId)
+    return app
+
+
+def openapi() -> dict[str, Any]:
+    """Return the OpenAPI document; it needs neither a database nor keys."""
+    return _api().openapi()
+
+
+def _api(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    api = FastAPI(
+        title=TITLE,
+        description=DESCRIPTION,
+        version=metadata.version("mandate-agent-service"),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    for module in (system, assistants, threads, runs):
+        api.include_router(module.router)
+    errors.install(api)
+    api.openapi = lambda: _document(api)  # type: ignore[method-assign]
+    return api
+
+
+def _document(api: FastAPI) -> dict[str, Any]:
+    document = get_openapi(
+        title=api.title, version=api.version, description=api.description, routes=api.routes
+    )
+    schema = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas = document["components"]["schemas"]
+    schemas.update(schema.pop("$defs"))
+    schemas["Problem"] = schema
+    return document
