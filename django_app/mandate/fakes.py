@@ -188,7 +188,8 @@ class FakeAgentService:
         """Yield a run's events as they come, until it has ended."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: len(run.events) > after or run.status not in _ACTIVE)
+                while len(run.events) <= after and run.status in _ACTIVE:
+                    self._changed.wait()
                 coming, ended = run.events[after:], run.status not in _ACTIVE
             for number, (event, data) in enumerate(coming, start=after + 1):
                 yield number, event, data
@@ -212,7 +213,7 @@ class FakeAgentService:
                 if run.body != body:
                     raise _Refusal(422, ErrorCode.IDEMPOTENCY_KEY_REUSED)
                 return run
-        thread = {"thread_id": thread_id, "status": "busy", "values": None, "interrupts": {}}
+        thread: JsonObject = {"thread_id": thread_id, "values": None, "interrupts": {}}
         self._threads.setdefault(thread_id, thread)
         self._threads[thread_id]["status"] = "busy"
         self.runs.append(

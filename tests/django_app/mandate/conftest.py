@@ -1,0 +1,107 @@
+"""Runs in every state that they can be in."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from mandate import models
+from mandate.services import approvals, dispatcher, runs, webhooks
+from shared_schemas.runs import Decision
+from shared_schemas.tools import ToolCallStatus
+
+
+@pytest.fixture
+def start(agent, user):
+    def start_run(**fields):
+        return runs.start(**{"agent": agent.slug, "input": {"topic": "lists"}, "by": user} | fields)
+
+    return start_run
+
+
+@pytest.fixture
+def deliver():
+    return dispatcher.deliver_due
+
+
+@pytest.fixture
+def submitted(start, agent_service, deliver):
+    """A run that the agent service has taken, and its own run of it."""
+    run = start()
+    deliver()
+    run.refresh_from_db()
+    return run, agent_service.runs[-1]
+
+
+@pytest.fixture
+def report(agent_service):
+    """Send the webhook about a run of the agent service."""
+
+    def send(fake_run):
+        return webhooks.receive(*agent_service.webhook(fake_run))
+
+    return send
+
+
+@pytest.fixture
+def ask(user, agent):
+    """Make a question about a call of a run."""
+
+    def make(run, name="a"):
+        call = models.ToolCall.objects.create(
+            run=run,
+            key=name,
+            tool="publish",
+            arguments={},
+            status=ToolCallStatus.PENDING_APPROVAL,
+            agent_user=agent.user,
+            acting_for=user,
+            epoch=1,
+        )
+        return models.Approval.objects.create(
+            run=run,
+            tool_call=call,
+            permission="auth.view_user",
+            message="May I?",
+            arguments={},
+            expires_at=timezone.now() + timedelta(days=1),
+        )
+
+    return make
+
+
+@pytest.fixture
+def ask_for():
+    """The interrupts of a graph that waits for approvals."""
+
+    def interrupts(*asked):
+        return {
+            f"interrupt-{approval.tool_call.key}": {"type": "approval", "approval_id": str(approval.pk)}
+            for approval in asked
+        }
+
+    return interrupts
+
+
+@pytest.fixture
+def parked(submitted, ask, ask_for, agent_service, report):
+    """A run that waits for one approval per name."""
+
+    def park(*names):
+        run, fake_run = submitted
+        asked = [ask(run, name) for name in names]
+        agent_service.park(fake_run, ask_for(*asked), values={"messages": []})
+        report(fake_run)
+        run.refresh_from_db()
+        return run, asked
+
+    return park
+
+
+@pytest.fixture
+def decide(make_user):
+    def reject(approval):
+        decider = make_user(is_superuser=True)
+        return approvals.decide(approval.pk, Decision(decision="reject"), by=decider)
+
+    return reject
