@@ -17,5 +17,6 @@ from config.settings import *  # noqa: E402, F403 - the environment comes first
 AGENT_SIGNING_KEY = _agent_key
 """The private key behind `MANDATE_TRUSTED_KEYS`, for tests that call Django as the agent service."""
 
+WHITENOISE_AUTOREFRESH = True  # no static files were collected
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DATABASES["default"]["OPTIONS"].pop("pool", None)  # noqa: F405 - each test's connection is its own

@@ -1,12 +1,14 @@
 import json
+import uuid
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
 from pydantic import BaseModel
 
-from mandate import testing, tools
-from shared_schemas import idempotency
+from mandate import conf, fakes, testing, tools
+from mandate.services import agents
+from shared_schemas import idempotency, keys
 from shared_schemas.tools import Limits
 
 
@@ -41,8 +43,33 @@ def list_groups(_context: tools.Context, _call: Nothing) -> Names:
 
 
 @pytest.fixture
-def person(db):
-    return User.objects.create_user("anna", password="correct horse")
+def make_user(db):
+    def make(name=None, **fields):
+        return User.objects.create_user(name or f"user-{uuid.uuid4().hex[:12]}", password="x", **fields)
+
+    return make
+
+
+@pytest.fixture
+def user(make_user):
+    return make_user("anna")
+
+
+@pytest.fixture
+def agent(db):
+    return agents.ensure("practice-author", graph="practice_author", default_model="gpt-5-mini")
+
+
+@pytest.fixture
+def agent_service(settings):
+    """The agent service, faked behind real HTTP."""
+    fake = fakes.FakeAgentService(
+        signing_key=keys.parse_signing(settings.AGENT_SIGNING_KEY),
+        trusted=keys.parse_trusted([conf.settings().signing_key.public_text()]),
+    )
+    with fake.serving():
+        settings.MANDATE = settings.MANDATE | {"AGENT_URL": fake.url}
+        yield fake
 
 
 @pytest.fixture
@@ -74,12 +101,12 @@ def approved_tool(declare):
 
 
 @pytest.fixture
-def start_run(person):
+def start_run(user):
     """Starts a run of a new agent that has the tools named."""
 
     def start(*names, **limits):
         agent = testing.make_agent(*names, limits=Limits(**limits))
-        return testing.start_run(agent, by=person)
+        return testing.start_run(agent, by=user)
 
     return start
 

@@ -2,7 +2,7 @@
 
 import uuid
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import AbstractUser, AnonymousUser
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -62,7 +62,7 @@ class Decision(APIView):
 
 
 def _person(request: Request) -> AbstractUser:
-    assert isinstance(request.user, AbstractUser), "the permission classes let nobody else in"
+    assert not isinstance(request.user, AnonymousUser), "the permission classes let nobody unknown in"
     return request.user
 
 

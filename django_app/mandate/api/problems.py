@@ -188,4 +188,8 @@ def _sentence(detail: Any) -> str:
 
 
 def _headers_for(code: ErrorCode) -> dict[str, str]:
-    return {"Retry-After": _RETRY_AFTER[code]} if code in _RETRY_AFTER else {}
+    if code in _RETRY_AFTER:
+        return {"Retry-After": _RETRY_AFTER[code]}
+    if STATUSES[code] is HTTPStatus.UNAUTHORIZED:
+        return {"WWW-Authenticate": "Bearer"}
+    return {}

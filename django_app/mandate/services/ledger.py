@@ -175,7 +175,12 @@ def finish(call: models.ToolCall, answer: ToolCallAnswer) -> None:
     if answer.status is ToolCallStatus.DECLINED:
         # Asked again after the cause was mended, the same call is a new question to a person.
         call.repeat_guard = None
-    call.save(update_fields=["status", "response", "finished_at", "repeat_guard"])
+    models.ToolCall.objects.filter(pk=call.pk).update(
+        status=call.status,
+        response=call.response,
+        finished_at=call.finished_at,
+        repeat_guard=call.repeat_guard,
+    )
 
 
 def link(call: models.ToolCall, context: tool_context.Context) -> None:

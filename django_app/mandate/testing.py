@@ -1,0 +1,100 @@
+"""For the tests of a project that declares tools: call them as an agent would, through the real ledger.
+
+A tool stays a plain function and may be tested as one. What these add is everything around it: the schema,
+the mandate, the idempotency key, the approval and the transaction.
+"""
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from mandate import models, tokens
+from mandate.services import agents, tool_calls
+from mandate.tools import registry
+from shared_schemas.runs import RunStatus
+from shared_schemas.tools import Effect, Limits, ToolCallAnswer, ToolCallRequest
+
+__all__ = ["call_tool", "make_agent", "new_key", "start_run", "temporary_tools", "token_of"]
+
+
+def make_agent(*tools: str, limits: Limits | None = None) -> models.Agent:
+    """Return a new agent with an account of its own and the tools named."""
+    slug = f"agent-{uuid.uuid4().hex[:12]}"
+    return agents.ensure(slug, graph="any", default_model="any", tools=tools, limits=limits)
+
+
+def start_run(agent: models.Agent, *, by: User | None = None, **fields: Any) -> models.Run:
+    """Return a running run of an agent, as after its worker has begun; nothing is sent anywhere.
+
+    Without `by` it acts for the agent's own account.
+    """
+    run = models.Run(
+        agent=agent,
+        started_by=by or agent.user,
+        **{"input": {}, "model": agent.default_model, "tools": agent.tools, "limits": agent.limits}
+        | {"status": RunStatus.RUNNING, "epoch": 1}
+        | fields,
+    )
+    run.thread_id = run.pk
+    run.save(force_insert=True)
+    return run
+
+
+def token_of(run: models.Run, *, lifetime: timedelta = timedelta(minutes=15)) -> str:
+    """Return a run token of the run's latest worker; an earlier one of the same worker is replaced."""
+    token = tokens.new_run_token()
+    models.ToolSession.objects.update_or_create(
+        run=run,
+        epoch=run.epoch,
+        defaults={
+            "token_hash": tokens.hash_run_token(token),
+            "expires_at": timezone.now() + lifetime,
+            "revoked_at": None,
+        },
+    )
+    return token
+
+
+def new_key() -> str:
+    """Return an idempotency key that no call has had."""
+    return f"tk1_{uuid.uuid4().hex}"
+
+
+def call_tool(
+    name: str,
+    arguments: dict[str, Any],
+    *,
+    agent: models.Agent | None = None,
+    run: models.Run | None = None,
+    key: str | None = None,
+) -> ToolCallAnswer:
+    """Call a tool in a run, or in a new run of an agent, or of a new agent that has this tool.
+
+    Raises:
+        RequestRefused, ToolRejected: what the caller would be answered as a problem.
+    """
+    acting = run or start_run(agent or make_agent(name))
+    is_write = registry.declared()[name].effect is Effect.WRITE
+    call = tool_calls.Call(
+        token_hash=tokens.hash_run_token(token_of(acting)),
+        tool=name,
+        key=key or (new_key() if is_write else None),
+        request=ToolCallRequest(arguments=arguments),
+    )
+    return tool_calls.answer(call).answer
+
+
+@contextlib.contextmanager
+def temporary_tools() -> Iterator[None]:
+    """Forget at the end which tools were declared inside."""
+    before = set(registry.declared())
+    try:
+        yield
+    finally:
+        for name in set(registry.declared()) - before:
+            registry.unregister(name)
