@@ -58,6 +58,9 @@ class RunEvent:
     created_at: datetime
 
 
+def _nothing() -> None: ...
+
+
 @dataclass(slots=True, kw_only=True)
 class Pen:
     """One worker's right to write one run's events."""
@@ -67,10 +70,10 @@ class Pen:
     seq: int
     """Of the last event written."""
 
-    on_lost: Callable[[], None]
+    on_lost: Callable[[], None] = field(default=_nothing)
     """Called when another worker has the run."""
 
-    on_cancel: Callable[[], None]
+    on_cancel: Callable[[], None] = field(default=_nothing)
     """Called when somebody asked for the run's end."""
 
 

@@ -1,0 +1,112 @@
+"""Opens every long-lived resource of a process, and closes them in reverse. Nothing else constructs one."""
+
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+from pgqueuer.domain.settings import db_settings
+
+from agent_service import checkpointing, database, models, webhooks
+from agent_service.engine import executor, leases, queue, repository, worker
+from agent_service.events import log
+from agent_service.graphs import registry
+from agent_service.settings import Settings
+from agent_service.tools import client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the API and the worker use."""
+
+    settings: Settings
+    pool: database.Pool
+    repository: repository.Repository
+    queue: queue.RunQueue
+    events: log.EventLog
+    registry: registry.Registry
+    checkpoints: checkpointing.Checkpoints
+    worker: worker.Worker
+    """Works once its `run` is called."""
+
+    async def check(self) -> None:
+        """Ask the database for a sign of life.
+
+        Raises:
+            psycopg.OperationalError: there is none.
+        """
+        async with self.pool.connection() as connection:
+            await connection.execute("SELECT 1")
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings, *, transport: httpx.AsyncBaseTransport | None = None
+) -> AsyncIterator[Services]:
+    """Open a process's services; `transport` replaces the network towards Django."""
+    url = settings.database_url.get_secret_value()
+    graphs = await registry.load(settings.graphs)
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(
+            database.open_pool(
+                url,
+                min_size=settings.pool_min_size,
+                max_size=settings.pool_max_size,
+                patience=settings.pool_timeout,
+            )
+        )
+        channels = (log.CHANNEL, queue.CANCEL_CHANNEL, webhooks.CHANNEL, db_settings().channel)
+        listener = await stack.enter_async_context(database.open_listener(url, channels=channels))
+        events = await stack.enter_async_context(log.open_log(pool, listener))
+        tools = await stack.enter_async_context(
+            client.open_client(
+                django_url=settings.django_url, signing_key=settings.signing_key, transport=transport
+            )
+        )
+        deliverer = await stack.enter_async_context(
+            webhooks.open_deliverer(pool, listener, signing_key=settings.signing_key, transport=transport)
+        )
+        checkpoints = checkpointing.Checkpoints(pool=pool, serializer=checkpointing.serializer())
+        held = leases.Leases(pool=pool, worker=f"{socket.gethostname()}:{os.getpid()}")
+        yield Services(
+            settings=settings,
+            pool=pool,
+            repository=repository.Repository(pool=pool),
+            queue=queue.RunQueue(pool=pool),
+            events=events,
+            registry=graphs,
+            checkpoints=checkpoints,
+            worker=worker.Worker(
+                pool=pool,
+                listener=listener,
+                leases=held,
+                executor=executor.Executor(
+                    registry=graphs,
+                    models=_models(settings),
+                    tools=tools,
+                    checkpoints=checkpoints,
+                    leases=held,
+                    events=events,
+                    run_timeout=settings.run_timeout,
+                    recursion_limit=settings.recursion_limit,
+                ),
+                events=events,
+                webhooks=deliverer,
+                concurrency=settings.concurrency,
+                max_attempts=settings.max_attempts,
+                heartbeat_timeout=settings.heartbeat_timeout,
+                drain_timeout=settings.drain_timeout,
+                prune=settings.prune_checkpoints,
+            ),
+        )
+
+
+def _models(settings: Settings) -> models.Catalogue:
+    providers = {}
+    if settings.openai_api_key is not None:
+        providers[models.OPENAI] = models.Provider(
+            api_key=settings.openai_api_key, base_url=settings.openai_base_url
+        )
+    return models.Catalogue(providers=providers)

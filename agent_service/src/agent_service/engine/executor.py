@@ -1,0 +1,268 @@
+"""Runs a run's graph, from wherever its thread stands."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphDrained
+from langgraph.runtime import RunControl
+from langgraph.types import Command, Send, StateSnapshot
+
+from agent_service import checkpointing, exceptions, models
+from agent_service.engine import encoding, failures, leases, resumes, run, streaming, usage
+from agent_service.events import log
+from agent_service.graphs import registry
+from agent_service.tools import binding, client
+from shared_schemas.problems import ErrorCode, Failure
+
+RUN_ID = "run_id"
+"""Under this name a run's id stands in the metadata of the checkpoints that it made."""
+
+MODEL = "model"
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Executor:
+    """What the executions of a process share."""
+
+    registry: registry.Registry
+    models: models.Catalogue
+    tools: client.ToolClient
+    checkpoints: checkpointing.Checkpoints
+    leases: leases.Leases
+    events: log.EventLog
+    run_timeout: timedelta
+    recursion_limit: int
+
+    def open(self, claim: run.Claim, pen: log.Pen) -> "Execution":
+        asked = claim.run.payload
+        return Execution(
+            shared=self,
+            claim=claim,
+            pen=pen,
+            counter=usage.UsageCounter(claim.run.usage),
+            reading=streaming.Reading(asked=asked.stream_modes, subgraphs=asked.stream_subgraphs),
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Execution:
+    """One worker's work on one run."""
+
+    shared: Executor
+    claim: run.Claim
+    pen: log.Pen
+    counter: usage.UsageCounter
+    reading: streaming.Reading
+    control: RunControl = field(default_factory=RunControl)
+    """Asked to drain, the graph stops at the end of a superstep."""
+
+    graph: registry.Graph | None = None
+    """As soon as it is built."""
+
+    async def perform(self) -> run.Outcome:
+        """Run the graph until it ends, parks, fails, or its time is over.
+
+        Raises:
+            GraphDrained: `control` asked for it.
+            LeaseLost: another worker has the run.
+            psycopg.OperationalError: the database went away.
+        """
+        asked = self.claim.run
+        await self._say("metadata", {RUN_ID: asked.run_id, "attempt": asked.attempt})
+        try:
+            async with asyncio.timeout(self.shared.run_timeout.total_seconds()) as limit:
+                await self._run_graph()
+        except (GraphDrained, exceptions.LeaseLost):
+            raise
+        except Exception as error:  # the worker's boundary around one run
+            if isinstance(error, TimeoutError) and limit.expired():
+                return await self._timed_out()
+            if failures.is_passing(error):
+                raise
+            _log.warning("run.failed", exc_info=True)
+            return await self._failed(run.RunStatus.ERROR, failures.failure_of(error))
+        return await self._ended()
+
+    async def cancelled(self) -> run.Outcome:
+        """Return the outcome of a run whose task was cancelled because somebody asked for its end."""
+        snapshot = await self._snapshot()
+        stands = snapshot is not None and bool(snapshot.next)
+        status = run.ThreadStatus.INTERRUPTED if stands else run.ThreadStatus.IDLE
+        return self._outcome(run.RunStatus.INTERRUPTED, status, snapshot)
+
+    async def _run_graph(self) -> None:
+        async with self._session() as session:
+            graph = await self._build(session)
+            config = self._config()
+            given, config = await self._given(graph, config)
+            asked = self.claim.run.payload
+            chunks = graph.astream(
+                given,
+                config,
+                context=self._context(session),
+                stream_mode=streaming.graph_modes(asked.stream_modes),  # type: ignore[arg-type]
+                subgraphs=asked.stream_subgraphs,
+                interrupt_before=_nodes(asked.interrupt_before),
+                interrupt_after=_nodes(asked.interrupt_after),
+                durability=asked.durability or ("sync" if session else None),  # type: ignore[arg-type]
+                control=self.control,
+            )
+            async for name, text in self.reading.events(chunks):
+                await self.shared.events.append(self.pen, name, text)
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[client.ToolSession | None]:
+        mandate_run = self.claim.run.mandate_run
+        if mandate_run is None:
+            yield None
+            return
+        session = await self.shared.tools.open_session(
+            run_id=str(mandate_run), thread_id=str(self.claim.run.thread_id), epoch=self.claim.epoch
+        )
+        try:
+            yield session
+        finally:
+            await session.close()
+
+    async def _build(self, session: client.ToolSession | None) -> registry.Graph:
+        named = self.claim.run.payload.context.get(MODEL)
+        graph = await self.shared.registry.build(
+            self.claim.run.graph_id,
+            tools=binding.bind(session.tools) if session else (),
+            model=self.shared.models.get(named) if named else None,
+            config=self._config(),
+        )
+        self.graph = graph.copy({"checkpointer": self.shared.checkpoints.saver()})
+        return self.graph
+
+    def _config(self) -> RunnableConfig:
+        asked = self.claim.run
+        given = asked.payload.config
+        limit = int(given.get("recursion_limit") or self.shared.recursion_limit)
+        own = {"thread_id": str(asked.thread_id), "checkpoint_ns": ""}
+        return {
+            "run_name": asked.graph_id,
+            "tags": list(given.get("tags") or ()),
+            "callbacks": [self.counter],
+            "recursion_limit": min(limit, self.shared.recursion_limit),
+            "configurable": _own_names(given.get("configurable")) | (asked.payload.checkpoint or {}) | own,
+            "metadata": _own_names(given.get("metadata"))
+            | asked.metadata
+            | {RUN_ID: str(asked.run_id), "graph_id": asked.graph_id},
+        }
+
+    def _context(self, session: client.ToolSession | None) -> Any:
+        given = self.claim.run.payload.context
+        return given | {binding.SESSION: session} if session else given or None
+
+    async def _given(self, graph: registry.Graph, config: RunnableConfig) -> tuple[Any, RunnableConfig]:
+        """Return what to call the graph with, so that nothing enters its state twice."""
+        payload = self.claim.run.payload
+        if not self.claim.resumed and payload.command is None:
+            return payload.input, config
+        latest = _at_latest(config)
+        if self.claim.resumed:
+            snapshot = await graph.aget_state(latest)
+            if (snapshot.metadata or {}).get(RUN_ID) == str(self.claim.run.run_id):
+                return None, latest
+        if payload.command is None:
+            return payload.input, config
+        return _command(await self._resolved(payload.command, await graph.aget_state(config))), config
+
+    async def _resolved(self, command: run.JsonObject, snapshot: StateSnapshot) -> run.JsonObject:
+        pending = [item.id for item in snapshot.interrupts]
+        if self.claim.resumed and resumes.names_interrupts(command.get(resumes.RESUME)):
+            return resumes.unanswered(command, pending)
+        resolved = resumes.resolve(command, pending, stands_before_a_step=bool(snapshot.next))
+        if resolved != command:
+            await self.shared.leases.keep_command(self.claim, resolved)
+        return resolved
+
+    async def _ended(self) -> run.Outcome:
+        asked = self.claim.run.payload
+        assert self.graph is not None
+        may_stand = (
+            self.reading.interrupted
+            or asked.interrupt_before
+            or asked.interrupt_after
+            or self.graph.interrupt_before_nodes
+            or self.graph.interrupt_after_nodes
+        )
+        if not may_stand:
+            return self._outcome(run.RunStatus.SUCCESS, run.ThreadStatus.IDLE, None)
+        snapshot = await self._snapshot()
+        stands = snapshot is not None and bool(snapshot.next)
+        status = run.ThreadStatus.INTERRUPTED if stands else run.ThreadStatus.IDLE
+        return self._outcome(run.RunStatus.SUCCESS, status, snapshot)
+
+    async def _timed_out(self) -> run.Outcome:
+        seconds = self.shared.run_timeout.total_seconds()
+        failure = Failure(
+            code=ErrorCode.RUN_TIMEOUT, message=f"The run took longer than {seconds:g} seconds."
+        )
+        return await self._failed(run.RunStatus.TIMEOUT, failure)
+
+    async def _failed(self, status: run.RunStatus, failure: Failure) -> run.Outcome:
+        await self._say("error", {"error": failure.code, "message": failure.message})
+        outcome = self._outcome(status, run.ThreadStatus.ERROR, await self._snapshot())
+        return replace(outcome, error=failure)
+
+    async def _snapshot(self) -> StateSnapshot | None:
+        """Return where the thread stands; nothing if its graph was never built."""
+        return None if self.graph is None else await self.graph.aget_state(_at_latest(self._config()))
+
+    def _outcome(
+        self, status: run.RunStatus, thread_status: run.ThreadStatus, snapshot: StateSnapshot | None
+    ) -> run.Outcome:
+        interrupts = {} if snapshot is None else _interrupts(snapshot)
+        untouched = self.graph is None
+        return run.Outcome(
+            status=status,
+            thread_status=thread_status,
+            values=self.reading.values,
+            interrupts=None if untouched else interrupts,
+            usage=self.counter.totals(),
+        )
+
+    async def _say(self, event: str, data: object) -> None:
+        await self.shared.events.append(self.pen, event, encoding.dumps(data))
+
+
+def _own_names(given: dict[str, Any] | None) -> dict[str, Any]:
+    # A name with two underscores in front is LangGraph's, and may turn its safeguards off.
+    return {name: value for name, value in (given or {}).items() if not name.startswith("__")}
+
+
+def _at_latest(config: RunnableConfig) -> RunnableConfig:
+    here = {name: value for name, value in config["configurable"].items() if name != "checkpoint_id"}
+    return {**config, "configurable": here}
+
+
+def _nodes(names: str | tuple[str, ...] | None) -> Any:
+    return list(names) if isinstance(names, tuple) else names
+
+
+def _command(asked: run.JsonObject) -> Command[Any]:
+    goto = asked.get("goto") or ()
+    steps = goto if isinstance(goto, list | tuple) else [goto]
+    return Command(
+        resume=asked.get("resume"),
+        update=asked.get("update"),
+        goto=[Send(step["node"], step["input"]) if isinstance(step, dict) else step for step in steps],
+    )
+
+
+def _interrupts(snapshot: StateSnapshot) -> dict[str, list[run.JsonObject]]:
+    return {
+        task.id: [encoding.interrupt(item) for item in task.interrupts]
+        for task in snapshot.tasks
+        if task.interrupts
+    }

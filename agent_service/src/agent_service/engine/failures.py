@@ -1,0 +1,37 @@
+"""What went wrong in a graph, as a code and a sentence that may be stored and shown."""
+
+import ormsgpack
+import psycopg
+from langgraph.errors import GraphRecursionError
+from psycopg_pool import PoolTimeout
+
+from agent_service import exceptions, models, telemetry
+from shared_schemas.json_values import UnstorableValueError
+from shared_schemas.problems import ErrorCode, Failure
+
+MAX_MESSAGE = 500
+
+PASSING = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
+"""The database went away."""
+
+
+def failure_of(error: Exception) -> Failure:
+    """Return how a run fails by an error that its graph raised."""
+    known = models.failure(error) or error
+    if isinstance(known, exceptions.RunFailed | exceptions.ToolCallError):
+        return _failure(known.code, str(known))
+    if isinstance(known, GraphRecursionError):
+        return _failure(ErrorCode.RECURSION_LIMIT, "The graph took as many steps as a run may.")
+    if isinstance(known, UnstorableValueError | ormsgpack.MsgpackEncodeError | psycopg.DataError):
+        return _failure(ErrorCode.UNSTORABLE_VALUE, f"The state cannot be stored: {known}")
+    return _failure(ErrorCode.GRAPH_FAILED, f"{type(known).__name__}: {known}")
+
+
+def is_passing(error: Exception) -> bool:
+    """Tell whether the database went away: that is no fault of the run."""
+    return isinstance(error, PASSING) and not isinstance(error, psycopg.errors.QueryCanceled)
+
+
+def _failure(code: ErrorCode, message: str) -> Failure:
+    text = telemetry.redact(message)
+    return Failure(code=code, message=text if len(text) <= MAX_MESSAGE else f"{text[: MAX_MESSAGE - 1]}…")

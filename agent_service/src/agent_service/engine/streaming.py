@@ -1,0 +1,75 @@
+"""What a graph streams, as a run's events."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.messages import BaseMessage, BaseMessageChunk
+
+from agent_service.engine import encoding
+
+INTERRUPT = "__interrupt__"
+
+MESSAGES = "messages"
+MESSAGES_TUPLE = "messages-tuple"
+VALUES = "values"
+
+OFFERED = frozenset(
+    {VALUES, "updates", MESSAGES, MESSAGES_TUPLE, "custom", "debug", "tasks", "checkpoints", "tools"}
+)
+"""The stream modes that a run may have."""
+
+Chunk = tuple[tuple[str, ...], str, Any]
+"""Namespace, mode and data, as a graph streams them with `subgraphs=True`."""
+
+
+def graph_modes(asked: tuple[str, ...]) -> list[str]:
+    """Return the modes to ask the graph for: `values` always, for the run's result."""
+    return sorted({MESSAGES if mode == MESSAGES_TUPLE else mode for mode in (*asked, VALUES)})
+
+
+@dataclass(slots=True, kw_only=True)
+class Reading:
+    """Turns one run's chunks into events, and remembers the last state."""
+
+    asked: tuple[str, ...]
+    subgraphs: bool
+    values: Any = None
+    interrupted: bool = False
+    _partial: dict[str, BaseMessage] = field(default_factory=dict, init=False)
+
+    async def events(self, chunks: AsyncIterator[Any]) -> AsyncIterator[tuple[str, str]]:
+        """Yield each event's name and JSON."""
+        async for chunk in chunks:
+            namespace, mode, data = chunk if self.subgraphs else ((), *chunk)
+            if mode == VALUES and not namespace:
+                self._remember(data)
+            for name, content in self._named(mode, data):
+                yield "|".join((name, *namespace)), encoding.dumps(content)
+
+    def _remember(self, values: Any) -> None:
+        self.interrupted = isinstance(values, dict) and INTERRUPT in values
+        self.values = values
+        if self.interrupted:
+            self.values = {name: value for name, value in values.items() if name != INTERRUPT}
+
+    def _named(self, mode: str, data: Any) -> Iterator[tuple[str, Any]]:
+        if mode != MESSAGES:
+            if mode in self.asked:
+                yield mode, data
+            return
+        if MESSAGES_TUPLE in self.asked:
+            yield MESSAGES, data
+        if MESSAGES in self.asked:
+            yield from self._whole_messages(*data)
+
+    def _whole_messages(self, message: BaseMessage, metadata: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        known = self._partial.get(message.id or "")
+        if known is None:
+            yield "messages/metadata", {message.id: {"metadata": metadata}}
+        if not isinstance(message, BaseMessageChunk):
+            yield "messages/complete", [message]
+            return
+        whole = known + message if isinstance(known, BaseMessageChunk) else message
+        self._partial[message.id or ""] = whole
+        yield "messages/partial", [whole]

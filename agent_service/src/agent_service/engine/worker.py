@@ -1,0 +1,240 @@
+"""Takes runs from the queue and sees them through, whatever happens to it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TypeVar
+from uuid import UUID
+
+import structlog
+from langgraph.errors import GraphDrained
+from pgqueuer.adapters.persistence.queries import Queries
+from pgqueuer.core.qm import QueueManager
+from pgqueuer.domain.models import Job, TracebackRecord
+from pgqueuer.domain.types import JOB_STATUS, JobId
+
+from agent_service import database, exceptions, webhooks
+from agent_service.engine import driver, executor, failures, jobs, leases, queue, run
+from agent_service.events import log
+from shared_schemas.problems import ErrorCode, Failure
+
+MAX_BATCH = 10
+
+RETRY_DELAY = timedelta(seconds=0.5)
+ADOPT_EVERY = timedelta(seconds=30)
+
+T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """One run in this worker's hands."""
+
+    execution: executor.Execution
+    task: asyncio.Task[run.Outcome]
+    cancelled: bool = False
+    lost: bool = False
+
+    def cancel(self) -> None:
+        """Stop because somebody asked for the run's end."""
+        if not self.cancelled:
+            self.cancelled = True
+            self.task.cancel()
+
+    def lose(self) -> None:
+        """Stop because another worker has the run."""
+        if not self.lost:
+            self.lost = True
+            self.task.cancel()
+
+
+class OwnJobs(Queries):
+    """A worker that slept past its lease neither renews nor removes the jobs that others took since."""
+
+    manager: QueueManager
+
+    async def update_heartbeat(self, job_ids: list[JobId]) -> None:
+        await super().update_heartbeat(await self._owned(job_ids))
+
+    async def log_jobs(self, job_status: list[tuple[Job, JOB_STATUS, TracebackRecord | None]]) -> None:
+        owned = set(await self._owned([job.id for job, _, _ in job_status]))
+        await super().log_jobs([entry for entry in job_status if entry[0].id in owned])
+
+    async def _owned(self, job_ids: list[JobId]) -> list[JobId]:
+        found = await self.driver.fetch(
+            f"SELECT id FROM {self.qbq.qualified.queue_table}"  # noqa: S608 - the name is pgqueuer's own
+            " WHERE id = ANY($1::bigint[]) AND queue_manager_id = $2",
+            job_ids,
+            self.manager.queue_manager_id,
+        )
+        return [JobId(int(str(row["id"]))) for row in found]
+
+
+@dataclass(slots=True, kw_only=True)
+class Worker:
+    """One process's share of the work."""
+
+    pool: database.Pool
+    listener: database.Listener
+    leases: leases.Leases
+    executor: executor.Executor
+    events: log.EventLog
+    webhooks: webhooks.Deliverer
+    concurrency: int
+    max_attempts: int
+    heartbeat_timeout: timedelta
+    drain_timeout: timedelta
+    prune: bool
+    working: dict[UUID, Work] = field(default_factory=dict, init=False)
+    stopping: bool = field(default=False, init=False)
+
+    def _manager(self) -> QueueManager:
+        queries = OwnJobs(driver.PoolDriver(self.pool, self.listener))
+        manager = queries.manager = QueueManager(queries)
+        manager.entrypoint(jobs.ENTRYPOINT, accepts_context=False)(self._take_up)
+        return manager
+
+    async def _take(self, manager: QueueManager) -> None:
+        concurrency = max(self.concurrency, 2)
+        await manager.run(
+            batch_size=min(MAX_BATCH, concurrency // 2),
+            max_concurrent_tasks=concurrency,
+            heartbeat_timeout=self.heartbeat_timeout,
+            dequeue_timeout=self.heartbeat_timeout / 4,
+        )
+
+    async def _drain(self) -> None:
+        self.stopping = True
+        for work in self.working.values():
+            work.execution.control.request_drain()
+        running = [work.task for work in self.working.values()]
+        if running:
+            _, late = await asyncio.wait(running, timeout=self.drain_timeout.total_seconds())
+            for task in late:
+                task.cancel()
+
+    async def _adopt(self) -> None:
+        while True:
+            await asyncio.sleep(ADOPT_EVERY.total_seconds())
+            with suppress(*failures.PASSING):
+                if adopted := await self.leases.adopt_orphans():
+                    _log.warning("runs.adopted", run_ids=[str(run_id) for run_id in adopted])
+
+    async def _take_up(self, job: Job) -> None:
+        assert job.payload is not None
+        claim = await self.leases.claim(UUID(bytes=job.payload))
+        if claim is None:
+            return
+        with structlog.contextvars.bound_contextvars(
+            run_id=str(claim.run.run_id), thread_id=str(claim.run.thread_id), epoch=claim.epoch
+        ):
+            _log.info("run.claimed", attempt=claim.run.attempt, resumed=claim.resumed)
+            try:
+                await self._see_through(claim)
+            except exceptions.LeaseLost:
+                _log.warning("run.lease_lost")
+
+    async def _see_through(self, claim: run.Claim) -> None:
+        asked = claim.run
+        if asked.cancel_action is not None:
+            await self._end(claim, _cancelled())
+        elif asked.attempt > self.max_attempts:
+            await self._end(claim, _exhausted(self.max_attempts))
+        else:
+            await self._execute(claim)
+
+    async def _execute(self, claim: run.Claim) -> None:
+        pen = log.Pen(run_id=claim.run.run_id, epoch=claim.epoch, seq=claim.last_seq)
+        execution = self.executor.open(claim, pen)
+        work = Work(execution=execution, task=asyncio.create_task(execution.perform()))
+        pen.on_cancel, pen.on_lost = work.cancel, work.lose
+        self.working[claim.run.run_id] = work
+        if self.stopping:
+            execution.control.request_drain()
+        try:
+            await asyncio.wait({work.task})
+            await self._conclude(claim, work)
+        finally:
+            # Only a worker that is killed softly leaves here with the task still running.
+            work.task.cancel()
+            self.working.pop(claim.run.run_id, None)
+
+    async def _conclude(self, claim: run.Claim, work: Work) -> None:
+        if work.lost:
+            raise exceptions.LeaseLost(str(claim.run.run_id))
+        if work.task.cancelled():
+            if work.cancelled:
+                await self._end(claim, await work.execution.cancelled(), pen=work.execution.pen)
+            else:
+                await self._release(claim, work.execution.pen)
+            return
+        error = work.task.exception()
+        if error is None:
+            await self._end(claim, work.task.result(), pen=work.execution.pen)
+        elif isinstance(error, GraphDrained):
+            await self._release(claim, work.execution.pen)
+        elif isinstance(error, Exception) and failures.is_passing(error):
+            _log.warning("run.database_away", exc_info=error)
+            await self._release(claim, work.execution.pen)
+        else:
+            raise error
+
+    async def _end(self, claim: run.Claim, outcome: run.Outcome, pen: log.Pen | None = None) -> None:
+        events = await self.events.close(pen) if pen else []
+        ended = await _persist(lambda: self.leases.end(claim, outcome, events))
+        _log.info("run.ended", status=ended.status, error=ended.error and ended.error.code)
+        if self.prune and pen:
+            await self.executor.checkpoints.prune(ended.thread_id)
+
+    async def _release(self, claim: run.Claim, pen: log.Pen) -> None:
+        events = await self.events.close(pen)
+        await _persist(lambda: self.leases.release(claim, events))
+        _log.info("run.released")
+
+    def _on_cancel(self, run_id: str) -> None:
+        if work := self.working.get(UUID(run_id)):
+            work.cancel()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop`; then let each run reach the end of its superstep, and hand it on."""
+        self.listener.subscribe(queue.CANCEL_CHANNEL, self._on_cancel)
+        manager = self._manager()
+        async with asyncio.TaskGroup() as tasks:
+            delivering = tasks.create_task(self.webhooks.run())
+            adopting = tasks.create_task(self._adopt())
+            taking = tasks.create_task(self._take(manager))
+            await stop.wait()
+            manager.shutdown.set()
+            await self._drain()
+            await taking
+            delivering.cancel()
+            adopting.cancel()
+        self.listener.unsubscribe(queue.CANCEL_CHANNEL, self._on_cancel)
+
+
+async def _persist(write: Callable[[], Awaitable[T]]) -> T:
+    """Repeat a write while the database is away; its epoch makes sure that it counts once."""
+    while True:
+        try:
+            return await write()
+        except failures.PASSING:
+            _log.warning("run.outcome_waits", exc_info=True)
+        await asyncio.sleep(RETRY_DELAY.total_seconds())
+
+
+def _cancelled() -> run.Outcome:
+    # The worker before this one died with it; where its thread stands was not looked at since.
+    return run.Outcome(status=run.RunStatus.INTERRUPTED, thread_status=run.ThreadStatus.INTERRUPTED)
+
+
+def _exhausted(max_attempts: int) -> run.Outcome:
+    message = f"{max_attempts} workers died over this run."
+    return run.Outcome(
+        status=run.RunStatus.ERROR,
+        thread_status=run.ThreadStatus.ERROR,
+        error=Failure(code=ErrorCode.ATTEMPTS_EXHAUSTED, message=message),
+    )
