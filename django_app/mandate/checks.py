@@ -1,1 +1,84 @@
-"""System checks of declared tools and agents."""
+"""System checks of declared tools and of the agents that use them."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.contrib.auth import get_permission_codename
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name
+from django.db import ProgrammingError
+
+from mandate import models
+from mandate.tools import declaration, registry
+
+
+@register("mandate")
+def check_tools(*, app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
+    """Look for tools that could be declared but could not be used rightly."""
+    known = _known_permissions()
+    chosen = None if app_configs is None else {config.label for config in app_configs}
+    return [
+        message
+        for tool in registry.declared().values()
+        if chosen is None or _app_label(tool) in chosen
+        for message in (*_check_scope(tool), *_check_permission(tool, known))
+    ]
+
+
+@register(Tags.database)
+def check_agents(*, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Look for agents whose mandate names tools that no app declares."""
+    if not databases:
+        return []
+    try:
+        agents = list(models.Agent.objects.only("slug", "tools"))
+    except ProgrammingError:
+        # The first migration asks before there are tables.
+        return []
+    declared = registry.declared()
+    return [
+        Warning(
+            f"The agent {agent.slug!r} may use the tools {unknown}, which no app declares.",
+            hint="Take them from the agent, or declare them in an app's `agent_tools` module.",
+            id="mandate.W001",
+        )
+        for agent in agents
+        if (unknown := sorted(set(agent.tools) - set(declared)))
+    ]
+
+
+def _check_scope(tool: declaration.Tool) -> Iterable[CheckMessage]:
+    if not tool.scope:
+        yield Error(
+            f"The tool {tool.name!r} has no scope.",
+            hint="Give it one that looks like 'resource:verb'.",
+            obj=tool.function,
+            id="mandate.E001",
+        )
+
+
+def _check_permission(tool: declaration.Tool, known: frozenset[str]) -> Iterable[CheckMessage]:
+    if tool.approval is not None and tool.approval.permission not in known:
+        yield Error(
+            f"Approving the tool {tool.name!r} needs the permission {tool.approval.permission!r}, "
+            "which no model defines: nobody but superusers could decide.",
+            hint="Write 'app_label.codename' of a permission in a model's Meta.",
+            obj=tool.function,
+            id="mandate.E002",
+        )
+
+
+def _known_permissions() -> frozenset[str]:
+    return frozenset(
+        f"{model._meta.app_label}.{codename}"  # noqa: SLF001 - Django's documented API
+        for model in apps.get_models()
+        for codename in (
+            *(get_permission_codename(action, model._meta) for action in model._meta.default_permissions),  # noqa: SLF001
+            *(codename for codename, _ in model._meta.permissions),  # noqa: SLF001
+        )
+    )
+
+
+def _app_label(tool: declaration.Tool) -> str | None:
+    config = apps.get_containing_app_config(tool.function.__module__)
+    return config.label if config else None

@@ -84,7 +84,9 @@ def test_arguments_that_do_not_fit_are_named(post_call, start_run, add_tool, pro
         pytest.param(b"{", 400, "malformed_body", id="not JSON"),
         pytest.param(b"\xff{}", 400, "malformed_body", id="not UTF-8"),
         pytest.param(b"[" * 100_000, 400, "malformed_body", id="too deep to read"),
-        pytest.param(b'{"arguments": {"name": "%s"}}' % (b"x" * 262_144), 413, "body_too_large", id="too large"),
+        pytest.param(
+            b'{"arguments": {"name": "%s"}}' % (b"x" * 262_144), 413, "body_too_large", id="too large"
+        ),
         pytest.param(b'{"arguments": {"name": "a\\u0000"}}', 422, "unstorable_value", id="NUL"),
         pytest.param(b'{"arguments": {"name": "\\ud800"}}', 422, "unstorable_value", id="lone surrogate"),
         pytest.param(b'{"arguments": {"size": NaN}}', 422, "unstorable_value", id="NaN"),
@@ -94,7 +96,9 @@ def test_arguments_that_do_not_fit_are_named(post_call, start_run, add_tool, pro
         pytest.param(b"[]", 422, "invalid_request", id="not an object"),
     ],
 )
-def test_a_body_that_cannot_be_taken_is_refused(post_call, start_run, add_tool, problem_of, body, status, code):
+def test_a_body_that_cannot_be_taken_is_refused(
+    post_call, start_run, add_tool, problem_of, body, status, code
+):
     response = post_call(start_run(add_tool), add_tool, body)
 
     assert problem_of(response) == (status, code)
@@ -110,7 +114,9 @@ def test_only_json_is_taken(client, start_run, add_tool, problem_of):
 
 
 @pytest.mark.parametrize("token", ["", "djr_unknown", "eyJhbGciOiJFZERTQSJ9.e30.x"])
-def test_a_token_that_is_not_known_is_refused_before_the_body_is_judged(post_call, add_tool, problem_of, db, token):
+def test_a_token_that_is_not_known_is_refused_before_the_body_is_judged(
+    post_call, add_tool, problem_of, db, token
+):
     response = post_call(token, add_tool, b"{")
 
     assert problem_of(response) == (401, "unauthenticated")

@@ -1,0 +1,34 @@
+import pytest
+
+from mandate import checks, models, testing, tools
+
+
+def ids(messages):
+    return [message.id for message in messages]
+
+
+def test_the_tools_of_the_project_pass():
+    assert checks.check_tools() == []
+
+
+def test_a_tool_without_a_scope_is_found(declare):
+    declare(scope="")
+
+    assert ids(checks.check_tools()) == ["mandate.E001"]
+
+
+@pytest.mark.parametrize("permission", ["auth.fly", "nothing", "practice.add_group"])
+def test_a_permission_that_no_model_defines_is_found(declare, permission):
+    declare(approval=tools.ApprovalRule(permission=permission))
+
+    assert ids(checks.check_tools()) == ["mandate.E002"]
+
+
+def test_an_agent_with_a_tool_that_is_gone_is_found(add_tool, db):
+    agent = testing.make_agent(add_tool)
+    models.Agent.objects.filter(pk=agent.pk).update(tools=[add_tool, "gone"])
+
+    messages = checks.check_agents(databases=["default"])
+
+    assert ids(messages) == ["mandate.W001"]
+    assert "'gone'" in messages[0].msg
