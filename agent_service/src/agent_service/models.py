@@ -80,6 +80,12 @@ def full(name: str) -> str:
     raise _unknown(name, "the name does not tell its provider; write 'provider:model'")
 
 
+def is_worth_asking_again(error: Exception) -> bool:
+    """Say whether a model may answer as asked next time, after an error that its client does not retry itself."""
+    is_retried_by_client = isinstance(error, ModelError)
+    return failure(error) is not None and not is_retried_by_client
+
+
 def failure(error: Exception) -> exceptions.RunFailed | None:
     """Return how a run fails when a model did not answer, or not in the form asked for; else nothing."""
     if not isinstance(error, ModelError | OpenAIError | StreamChunkTimeoutError | StructuredOutputError):

@@ -1,0 +1,1 @@
+"""Graphs: how they are found and built, and those that are bundled."""

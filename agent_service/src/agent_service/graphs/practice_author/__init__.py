@@ -1,0 +1,1 @@
+"""The graph that writes practice tasks for a lesson."""

@@ -1,0 +1,121 @@
+"""From a lesson to practice tasks: draft all, work on each side by side, ask to publish one."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.tools import BaseTool
+from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import Runtime
+from langgraph.types import Send
+from pydantic import ValidationError
+
+from agent_service import exceptions
+from agent_service.graphs.practice_author import agents, prompts, schemas, tasks
+from agent_service.tools import binding
+from shared_schemas.problems import ErrorCode
+from shared_schemas.tools import ToolCallStatus
+
+
+def make_graph(model: BaseChatModel, tools: Sequence[BaseTool]) -> agents.Agent:
+    """Build the graph for a model and the tools of a mandate."""
+    steps = Steps(model, tools)
+    builder: StateGraph[schemas.State, Any, schemas.Assignment, schemas.Answer] = StateGraph(
+        schemas.State, input_schema=schemas.Assignment, output_schema=schemas.Answer
+    )
+    builder.add_node("read", read)
+    builder.add_node("draft", steps.draft)
+    builder.add_node("author", tasks.build(model, tools))
+    builder.add_node("choose", steps.choose)
+    builder.add_node("publish", publish)
+    builder.add_edge(START, "read")
+    builder.add_edge("read", "draft")
+    builder.add_conditional_edges("draft", _each_task, ["author"])
+    builder.add_edge("author", "choose")
+    builder.add_edge("choose", "publish")
+    builder.add_edge("publish", END)
+    return builder.compile(name="practice_author")
+
+
+async def read(state: schemas.State, runtime: Runtime[Any]) -> dict[str, Any]:
+    """Read the lesson and, if there is one, the student's profile."""
+    assignment = _checked(state)
+    lesson = await binding.call_from_node(
+        runtime, "read_lesson", {"module_id": assignment.module_id}, step="read_lesson"
+    )
+    student = None
+    if assignment.student_id is not None:
+        answer = await binding.call_from_node(
+            runtime, "read_profile", {"student_id": assignment.student_id}, step="read_profile"
+        )
+        student = answer.result
+    return {"count": assignment.count, "material": {"lesson": lesson.result, "student": student}}
+
+
+class Steps:
+    """The steps that ask a model."""
+
+    def __init__(self, model: BaseChatModel, tools: Sequence[BaseTool]) -> None:
+        drafting = [tool for tool in tools if tool.name == "add_tasks"]
+        self.drafter = agents.make(model, drafting, name="drafter")
+        self.chooser = agents.make(model, name="chooser", answer=schemas.Choice)
+
+    async def draft(self, state: schemas.State) -> dict[str, Any]:
+        question = prompts.to_draft(state["material"], count=state["count"])
+        answer = await self.drafter.ainvoke({"messages": question})
+        arguments, result = agents.called(answer["messages"], "add_tasks")
+        drafts = [
+            schemas.Draft(task_id=added["task_id"], title=added["title"], text=asked["text"])
+            for added, asked in zip(result["tasks"], arguments["tasks"], strict=True)
+        ]
+        return {"drafts": drafts}
+
+    async def choose(self, state: schemas.State) -> dict[str, Any]:
+        verified = {report["id"] for report in state["reports"] if report["verified"]}
+        candidates = [draft for draft in state["drafts"] if draft["task_id"] in verified]
+        if not candidates:
+            return {"choice": None}
+        answer = await self.chooser.ainvoke({"messages": prompts.to_choose(state["material"], candidates)})
+        choice: schemas.Choice = answer["structured_response"]
+        if choice["task_id"] not in verified:
+            raise exceptions.RunFailed(
+                ErrorCode.MODEL_FAILED,
+                f"The model chose task {choice['task_id']}, which is not among those asked about.",
+            )
+        return {"choice": choice["task_id"]}
+
+
+async def publish(state: schemas.State, runtime: Runtime[Any]) -> dict[str, Any]:
+    """Ask a person to publish the chosen task, and answer."""
+    drafted = {draft["task_id"] for draft in state["drafts"]}
+    result = schemas.Result(
+        tasks=[report for report in state["reports"] if report["id"] in drafted], published=[], declined=[]
+    )
+    if (choice := state["choice"]) is not None:
+        answer = await binding.call_from_node(
+            runtime, "publish_task", {"task_id": choice}, step="publish_task"
+        )
+        is_declined = answer.status is ToolCallStatus.DECLINED
+        (result["declined"] if is_declined else result["published"]).append(choice)
+    return {"result": result}
+
+
+def _each_task(state: schemas.State) -> list[Send] | Literal["author"]:
+    return [
+        Send("author", {"material": state["material"], "task": draft, "position": position})
+        for position, draft in enumerate(state["drafts"])
+    ]
+
+
+def _checked(state: schemas.State) -> schemas.Assignment:
+    asked = {name: state[name] for name in schemas.Assignment.model_fields if name in state}  # type: ignore[literal-required]
+    try:
+        return schemas.Assignment.model_validate(asked)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"/{'/'.join(map(str, fault['loc']))}: {fault['msg']}"
+            for fault in error.errors(include_input=False, include_url=False)
+        )
+        raise exceptions.RunFailed(
+            ErrorCode.INVALID_REQUEST, f"The input does not fit the graph: {faults}"
+        ) from None

@@ -1,0 +1,88 @@
+"""One task: its tests, its solution, the verdict, and one repair."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AnyMessage
+from langchain_core.tools import BaseTool
+from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import Runtime
+
+from agent_service.graphs.practice_author import agents, prompts, schemas
+from agent_service.tools import binding
+
+MAX_ROUNDS = 2
+"""Verifications of one task: the first, and one after a repair."""
+
+
+def build(model: BaseChatModel, tools: Sequence[BaseTool]) -> agents.Agent:
+    """Build the graph of one task."""
+    steps = Steps(model, {tool.name: tool for tool in tools})
+    builder: StateGraph[schemas.TaskState, Any, Any, Any] = StateGraph(
+        schemas.TaskState, output_schema=schemas.TaskAnswer
+    )
+    builder.add_node("write_tests", steps.write_tests)
+    builder.add_node("write_solution", steps.write_solution)
+    builder.add_node("verify", verify)
+    builder.add_node("repair", steps.repair)
+    builder.add_edge(START, "write_tests")
+    builder.add_edge("write_tests", "write_solution")
+    builder.add_edge("write_solution", "verify")
+    builder.add_conditional_edges("verify", _after_verifying, ["repair", END])
+    builder.add_edge("repair", "verify")
+    return builder.compile()
+
+
+class Steps:
+    """The steps that ask a model."""
+
+    def __init__(self, model: BaseChatModel, tools: dict[str, BaseTool]) -> None:
+        self.tester = agents.make(model, _some(tools, "add_task_tests"), name="tester")
+        self.solver = agents.make(model, _some(tools, "add_task_solution"), name="solver")
+        both = _some(tools, "add_task_tests", "add_task_solution")
+        self.repairer = agents.make(model, both, name="repairer")
+
+    async def write_tests(self, state: schemas.TaskState) -> dict[str, Any]:
+        answer = await _ask(self.tester, prompts.to_test(state["material"], state["task"]))
+        arguments, _ = agents.called(answer, "add_task_tests")
+        return {"tests": arguments["tests"], "round": 0}
+
+    async def write_solution(self, state: schemas.TaskState) -> dict[str, Any]:
+        answer = await _ask(self.solver, prompts.to_solve(state["material"], state["task"], state["tests"]))
+        agents.called(answer, "add_task_solution")
+        return {}
+
+    async def repair(self, state: schemas.TaskState) -> dict[str, Any]:
+        question = prompts.to_repair(state["material"], state["task"], state["tests"], state["failures"])
+        answer = await _ask(self.repairer, question)
+        arguments, _ = agents.called(answer, "add_task_tests", "add_task_solution")
+        return {"tests": arguments.get("tests", state["tests"])}
+
+
+async def verify(state: schemas.TaskState, runtime: Runtime[Any]) -> dict[str, Any]:
+    """Let Django run the solution against the tests."""
+    arguments = {"task_id": state["task"]["task_id"]}
+    step = f"verify_task:{state['round']}"
+    answer = await binding.call_from_node(
+        runtime, "verify_task", arguments, step=step, index=state["position"]
+    )
+    verdict: Any = answer.result
+    report = schemas.Report(
+        id=state["task"]["task_id"], title=state["task"]["title"], verified=verdict["passed"]
+    )
+    return {"round": state["round"] + 1, "failures": verdict["failures"], "reports": [report]}
+
+
+def _after_verifying(state: schemas.TaskState) -> Literal["repair", "__end__"]:
+    return "repair" if state["failures"] and state["round"] < MAX_ROUNDS else "__end__"
+
+
+async def _ask(agent: agents.Agent, question: list[AnyMessage]) -> list[AnyMessage]:
+    answer = await agent.ainvoke({"messages": question})
+    messages: list[AnyMessage] = answer["messages"]
+    return messages
+
+
+def _some(tools: dict[str, BaseTool], *names: str) -> list[BaseTool]:
+    return [tools[name] for name in names if name in tools]

@@ -1,0 +1,240 @@
+"""The graphs of this service by name, built for a model and a mandate's tools."""
+
+import hashlib
+import inspect
+import json
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatResult
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool
+from langgraph.channels.base import BaseChannel
+from langgraph.graph import StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.pregel import Pregel
+from pydantic import BaseModel, PydanticUserError, TypeAdapter, create_model
+
+from agent_service import exceptions
+from agent_service.graphs import loading
+from shared_schemas.problems import ErrorCode
+
+JsonObject = dict[str, Any]
+Graph = Pregel[Any, Any, Any, Any]
+
+_ASSISTANTS = uuid.UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
+"""The namespace that LangGraph's own server gives assistants' ids from: a graph has the same id there."""
+
+_OFFERED = frozenset({"model", "tools", "config"})
+_KEPT = 256
+"""How many built graphs are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schemas:
+    """The JSON Schemas of a graph, under LangGraph's names."""
+
+    input_schema: JsonObject
+    output_schema: JsonObject
+    state_schema: JsonObject
+    context_schema: JsonObject
+    config_schema: JsonObject
+
+
+class NoModel(BaseChatModel):
+    """Stands where a model goes while a graph is built to be looked at, and in runs that name none."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "none"
+
+    def bind_tools(self, *_: Any, **__: Any) -> Any:
+        return self
+
+    def _generate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:  # noqa: ARG002 - its base's
+        raise exceptions.RunFailed(ErrorCode.UNKNOWN_MODEL, "The run names no model, and the graph asks one.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registry:
+    """What a `langgraph.json` declares."""
+
+    sources: dict[str, Any]
+    """A compiled graph, a `StateGraph` or a factory, by name."""
+
+    plain: dict[str, Graph] = field(default_factory=dict)
+    """Each graph without model and tools: for its schemas and its drawing."""
+
+    no_model: BaseChatModel = field(default_factory=NoModel)
+    built: OrderedDict[tuple[str, int, str], tuple[BaseChatModel, Graph]] = field(default_factory=OrderedDict)
+    schemas_read: dict[str, Schemas] = field(default_factory=dict)
+    drawings: dict[tuple[str, int | bool], JsonObject] = field(default_factory=dict)
+
+    def names(self) -> list[str]:
+        return sorted(self.sources)
+
+    async def build(
+        self,
+        name: str,
+        *,
+        tools: Sequence[BaseTool] = (),
+        model: BaseChatModel | None = None,
+        config: RunnableConfig | None = None,
+    ) -> Graph:
+        """Return a compiled graph without checkpointer; give it one with `graph.copy({"checkpointer": ...})`.
+
+        Raises:
+            RunFailed: there is no such graph, or it cannot be built.
+        """
+        source = self._source(name)
+        if not callable(source):
+            return self.plain[name]
+        chosen = model or self.no_model
+        if "config" in _parameters(source):
+            return await _build(name, source, tools=tools, model=chosen, config=config or {})
+        key = (name, id(chosen), digest(tools))
+        if key not in self.built:
+            graph = await _build(name, source, tools=tools, model=chosen, config={})
+            # The model is kept with the graph, so that no other object can get its id.
+            self.built[key] = (chosen, graph)
+            while len(self.built) > _KEPT:
+                self.built.popitem(last=False)
+        self.built.move_to_end(key)
+        return self.built[key][1]
+
+    def schemas(self, name: str) -> Schemas:
+        """Return a graph's schemas."""
+        graph = self._plain(name)
+        if name not in self.schemas_read:
+            self.schemas_read[name] = _schemas(graph)
+        return self.schemas_read[name]
+
+    def drawing(self, name: str, *, xray: int | bool = False) -> JsonObject:
+        """Return a graph's nodes and edges."""
+        graph = self._plain(name)
+        if (name, xray) not in self.drawings:
+            self.drawings[name, xray] = graph.get_graph(xray=xray).to_json()
+        return self.drawings[name, xray]
+
+    def _source(self, name: str) -> Any:
+        if name not in self.sources:
+            raise exceptions.RunFailed(ErrorCode.UNKNOWN_GRAPH, f"There is no graph {name!r}.")
+        return self.sources[name]
+
+    def _plain(self, name: str) -> Graph:
+        self._source(name)
+        return self.plain[name]
+
+
+async def load(path: Path | None = None) -> Registry:
+    """Load the graphs of a `langgraph.json`, the bundled one by default, and build each once.
+
+    Raises:
+        ConfigurationError: one cannot be loaded or built; the message names its place and the cause.
+    """
+    registry = Registry(sources=loading.load(path or loading.BUNDLED))
+    for name, source in registry.sources.items():
+        try:
+            registry.plain[name] = await _build(name, source, tools=(), model=registry.no_model, config={})
+        except Exception as error:
+            # A factory is somebody else's code; the service does not start with a broken one.
+            raise exceptions.ConfigurationError(f"Graph {name!r} cannot be built: {error}") from error
+    return registry
+
+
+def assistant_id(name: str) -> uuid.UUID:
+    """Return the id of the assistant that a graph has without anyone creating it."""
+    return uuid.uuid5(_ASSISTANTS, name)
+
+
+def digest(tools: Sequence[BaseTool]) -> str:
+    """Return one text for tools that are the same to a graph, whoever's session they came from."""
+    looks = [[tool.name, tool.description, _schema_of(tool), tool.return_direct] for tool in tools]
+    return hashlib.sha256(json.dumps(looks, sort_keys=True).encode()).hexdigest()
+
+
+async def _build(
+    name: str, source: Any, *, tools: Sequence[BaseTool], model: BaseChatModel, config: RunnableConfig
+) -> Graph:
+    graph = source
+    if not isinstance(source, Pregel | StateGraph):
+        offered = {"model": model, "tools": list(tools), "config": config}
+        wanted = _parameters(source)
+        graph = source(**{parameter: offered[parameter] for parameter in wanted})
+        if inspect.isawaitable(graph):
+            graph = await graph
+    if isinstance(graph, StateGraph):
+        graph = graph.compile()
+    if not isinstance(graph, Pregel):
+        raise exceptions.RunFailed(
+            ErrorCode.GRAPH_FAILED,
+            f"Graph {name!r} is a {type(graph).__name__}, not a graph or a factory of one.",
+        )
+    return graph
+
+
+def _parameters(factory: Callable[..., Any]) -> list[str]:
+    """Return what of the model, the tools and the configuration a factory asks for.
+
+    Raises:
+        RunFailed: it needs something else.
+    """
+    parameters = inspect.signature(factory).parameters
+    needed = {name for name, parameter in parameters.items() if parameter.default is parameter.empty}
+    if unknown := sorted(needed - _OFFERED):
+        raise exceptions.RunFailed(
+            ErrorCode.GRAPH_FAILED,
+            f"the factory needs {unknown}; it may ask for 'model', 'tools' and 'config'",
+        )
+    return [name for name in parameters if name in _OFFERED]
+
+
+def _schema_of(tool: BaseTool) -> JsonObject:
+    schema = tool.tool_call_schema
+    return schema if isinstance(schema, dict) else TypeAdapter(schema).json_schema()
+
+
+def _schemas(graph: Graph) -> Schemas:
+    return Schemas(
+        input_schema=_schema_or_fields(graph, "input"),
+        output_schema=_schema_or_fields(graph, "output"),
+        state_schema=_or_any(lambda: _fields_schema(graph, "State", graph.stream_channels_list)),
+        context_schema=_or_any(lambda: graph.get_context_jsonschema() or {}),
+        config_schema={"type": "object", "properties": {}},
+    )
+
+
+def _schema_or_fields(graph: Graph, side: Literal["input", "output"]) -> JsonObject:
+    try:
+        return graph.get_input_jsonschema() if side == "input" else graph.get_output_jsonschema()
+    except PydanticUserError:
+        # Before Python 3.12 a `typing.TypedDict` has no schema of its own; its fields have.
+        if not isinstance(graph, CompiledStateGraph):
+            return {}
+    typ = graph.builder.input_schema if side == "input" else graph.builder.output_schema
+    return _or_any(lambda: _fields_schema(graph, side.title(), list(graph.builder.schemas[typ])))
+
+
+def _fields_schema(graph: Graph, title: str, names: Sequence[str]) -> JsonObject:
+    channels = {name: graph.channels[name] for name in names}
+    fields: dict[str, Any] = {
+        name: (channel.UpdateType, None)
+        for name, channel in channels.items()
+        if isinstance(channel, BaseChannel)
+    }
+    model: type[BaseModel] = create_model(f"{graph.get_name()}{title}", **fields)
+    return model.model_json_schema()
+
+
+def _or_any(read: Callable[[], JsonObject]) -> JsonObject:
+    """Return a schema, or the one that everything fits where a graph's types have none."""
+    try:
+        return read()
+    except PydanticUserError:
+        return {}

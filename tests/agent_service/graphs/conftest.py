@@ -1,0 +1,183 @@
+import json
+
+import httpx
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from pydantic import BaseModel, JsonValue, SecretStr
+
+from agent_service import models
+from agent_service.graphs import registry
+from agent_service.testing import django, model_server, scripts
+from agent_service.tools import binding, client
+from shared_schemas import keys, tools
+
+LESSONS = {1: "Lists and loops", 2: "Functions"}
+
+
+class ReadLesson(BaseModel):
+    """Read a lesson."""
+
+    module_id: int
+
+
+class ReadProfile(BaseModel):
+    """Read a profile."""
+
+    student_id: int
+
+
+class TaskDraft(BaseModel):
+    title: str
+    text: str
+    starting_code: str = ""
+
+
+class AddTasks(BaseModel):
+    """Draft tasks."""
+
+    module_id: int
+    tasks: list[TaskDraft]
+
+
+class TaskTest(BaseModel):
+    input: str
+    expected: JsonValue
+
+
+class AddTaskTests(BaseModel):
+    """Keep a task's tests."""
+
+    task_id: int
+    tests: list[TaskTest]
+
+
+class AddTaskSolution(BaseModel):
+    """Keep a task's solution."""
+
+    task_id: int
+    code: str
+
+
+class TaskId(BaseModel):
+    """Name a task."""
+
+    task_id: int
+
+
+class Course:
+    """What the practice tools keep, in memory."""
+
+    def __init__(self):
+        self.drafts: dict[int, TaskDraft] = {}
+        self.tests: dict[int, list[TaskTest]] = {}
+        self.solutions: dict[int, str] = {}
+        self.published: list[int] = []
+
+    def offer(self, subject):
+        subject.offer("read_lesson", ReadLesson, self.read_lesson, effect=tools.Effect.READ)
+        subject.offer("read_profile", ReadProfile, self.read_profile, effect=tools.Effect.READ)
+        subject.offer("add_tasks", AddTasks, self.add_tasks, return_direct=True)
+        subject.offer("add_task_tests", AddTaskTests, self.add_task_tests, return_direct=True)
+        subject.offer("add_task_solution", AddTaskSolution, self.add_task_solution, return_direct=True)
+        subject.offer("verify_task", TaskId, self.verify_task)
+        subject.offer("publish_task", TaskId, self.publish_task, needs_approval=True)
+
+    def read_lesson(self, call):
+        title = LESSONS[call.module_id]
+        return {"module_id": call.module_id, "title": title, "language": "python", "body": "It costs $5."}
+
+    def read_profile(self, call):
+        return {"name": "Mira", "level": "beginner", "goals": "Figures.", "notes": "Forgets to return."}
+
+    def add_tasks(self, call):
+        added = []
+        for task in call.tasks:
+            task_id = 100 + len(self.drafts)
+            self.drafts[task_id] = task
+            added.append({"task_id": task_id, "title": task.title})
+        return {"tasks": added}
+
+    def add_task_tests(self, call):
+        self.tests[call.task_id] = call.tests
+        return {"task_id": call.task_id, "tests": len(call.tests)}
+
+    def add_task_solution(self, call):
+        self.solutions[call.task_id] = call.code
+        return {"task_id": call.task_id}
+
+    def verify_task(self, call):
+        failures = [fault for test in self.tests[call.task_id] if (fault := self.fault(call.task_id, test))]
+        return {"task_id": call.task_id, "passed": not failures, "failures": failures}
+
+    def fault(self, task_id, test):
+        names = {}
+        try:
+            exec(self.solutions[task_id], names)
+            actual = eval(test.input, names)
+        except (IndexError, ValueError) as error:
+            return {"input": test.input, "message": repr(error)}
+        expected = json.loads(json.dumps(test.expected))
+        return None if actual == expected else {"input": test.input, "message": f"gave {actual!r}"}
+
+    def publish_task(self, call):
+        self.published.append(call.task_id)
+        return {"task_id": call.task_id, "title": self.drafts[call.task_id].title}
+
+
+@pytest.fixture
+def course():
+    return Course()
+
+
+@pytest.fixture
+def signing_key():
+    return keys.parse_signing(keys.generate())
+
+
+@pytest.fixture
+def subject(course, signing_key):
+    fake = django.FakeDjango(trusted=keys.parse_trusted([signing_key.public_text()]))
+    course.offer(fake)
+    return fake
+
+
+@pytest.fixture
+async def session(subject, signing_key):
+    transport = httpx.ASGITransport(subject.app())
+    async with client.open_client(
+        django_url="http://django.test", signing_key=signing_key, transport=transport
+    ) as opened:
+        yield await opened.open_session(run_id=subject.start_run(), thread_id="thread", epoch=1)
+
+
+@pytest.fixture
+def provider():
+    return model_server.ModelServer(script=scripts.bundled())
+
+
+@pytest.fixture
+async def catalogue(provider):
+    async with model_server.serving(provider) as url:
+        settings = models.Provider(api_key=SecretStr("none"), base_url=url, max_retries=0)
+        yield models.Catalogue(providers={"openai": settings})
+
+
+@pytest.fixture
+async def author(session, catalogue):
+    async def build(model="gpt-4.1"):
+        graphs = await registry.load()
+        graph = await graphs.build(
+            "practice_author", tools=binding.bind(session.tools), model=catalogue.get(model)
+        )
+        return graph.copy({"checkpointer": InMemorySaver()})
+
+    return build
+
+
+@pytest.fixture
+def run(session):
+    async def run_graph(graph, given):
+        config = {"configurable": {"thread_id": "thread"}, "recursion_limit": 100}
+        return await graph.ainvoke(given, config, context={"session": session}, durability="sync")
+
+    return run_graph

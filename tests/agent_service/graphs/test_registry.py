@@ -1,0 +1,185 @@
+import json
+import uuid
+
+import pytest
+from langgraph.graph import MessagesState, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from agent_service import exceptions
+from agent_service.graphs import registry
+from agent_service.tools import binding
+from shared_schemas import tools
+from shared_schemas.problems import ErrorCode
+
+GRAPHS = """
+from typing import TypedDict
+from langgraph.graph import StateGraph
+
+class State(TypedDict):
+    count: int
+
+def step(state: State) -> State:
+    return {"count": state["count"] + 1}
+
+builder = StateGraph(State)
+builder.add_node("step", step)
+builder.set_entry_point("step")
+builder.set_finish_point("step")
+compiled = builder.compile()
+seen = []
+
+def factory(model, tools):
+    return builder.compile()
+
+async def with_config(config):
+    seen.append(config)
+    return builder
+
+def greedy(database):
+    return builder
+
+def broken():
+    raise RuntimeError("no network")
+
+number = 7
+"""
+
+
+@pytest.fixture
+def declare(tmp_path):
+    (tmp_path / "graphs.py").write_text(GRAPHS)
+
+    def write(**graphs):
+        path = tmp_path / "langgraph.json"
+        path.write_text(json.dumps({"graphs": graphs, "dependencies": ["."]}))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def load(declare):
+    async def load_one(variable):
+        return await registry.load(declare(mine=f"./graphs.py:{variable}"))
+
+    return load_one
+
+
+def spec(name="look", description="Look."):
+    return tools.ToolSpec(
+        name=name,
+        description=description,
+        effect="read",
+        version="1",
+        input_schema={"type": "object", "properties": {}},
+        output_schema={},
+    )
+
+
+@pytest.mark.parametrize("variable", ["builder", "compiled", "factory", "with_config"])
+async def test_every_form_of_a_graph_is_built(load, variable):
+    graphs = await load(variable)
+
+    graph = await graphs.build("mine")
+
+    assert isinstance(graph, CompiledStateGraph)
+    assert graph.checkpointer is None
+    assert await graph.ainvoke({"count": 1}) == {"count": 2}
+
+
+@pytest.mark.parametrize(
+    ("place", "cause"),
+    [
+        ("./missing.py:graph", "missing.py"),
+        ("./graphs.py:missing", "missing"),
+        ("no.such.module:graph", "no"),
+        ("./graphs.py:broken", "no network"),
+        ("./graphs.py:greedy", "database"),
+        ("./graphs.py:number", "callable"),
+    ],
+)
+async def test_a_graph_that_fails_to_load_stops_the_start(declare, place, cause):
+    with pytest.raises(exceptions.ConfigurationError, match=cause) as caught:
+        await registry.load(declare(mine=place))
+
+    assert "'mine'" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"graphs": {}}'])
+async def test_a_file_without_graphs_stops_the_start(tmp_path, text):
+    path = tmp_path / "langgraph.json"
+    path.write_text(text)
+
+    with pytest.raises(exceptions.ConfigurationError, match="langgraph"):
+        await registry.load(path)
+
+
+async def test_an_unknown_graph_fails_the_run(load):
+    graphs = await load("compiled")
+
+    with pytest.raises(exceptions.RunFailed) as caught:
+        await graphs.build("other")
+
+    assert caught.value.code is ErrorCode.UNKNOWN_GRAPH
+
+
+async def test_equal_tools_share_one_build(load):
+    graphs = await load("factory")
+
+    first = await graphs.build("mine", tools=binding.bind([spec()]))
+    second = await graphs.build("mine", tools=binding.bind([spec()]))
+    third = await graphs.build("mine", tools=binding.bind([spec(description="Look well.")]))
+
+    assert first is second
+    assert first is not third
+
+
+async def test_models_do_not_share_a_build(load):
+    graphs = await load("factory")
+
+    first = await graphs.build("mine", model=registry.NoModel())
+    second = await graphs.build("mine", model=registry.NoModel())
+
+    assert first is not second
+
+
+async def test_a_factory_that_asks_for_the_configuration_gets_it_each_time(load):
+    graphs = await load("with_config")
+
+    await graphs.build("mine", config={"tags": ["a"]})
+
+    assert graphs.sources["mine"].__globals__["seen"][-1] == {"tags": ["a"]}
+
+
+def test_an_assistants_id_is_the_same_everywhere():
+    assert registry.assistant_id("agent") == uuid.UUID("fe096781-5601-53d2-b2f6-0d3403f7e9ca")
+
+
+async def test_schemas_and_drawing_of_a_graph(load):
+    graphs = await load("compiled")
+
+    assert graphs.schemas("mine").input_schema["properties"].keys() == {"count"}
+    assert graphs.schemas("mine").state_schema["properties"].keys() == {"count"}
+    assert "step" in [node["id"] for node in graphs.drawing("mine")["nodes"]]
+    assert graphs.drawing("mine") is graphs.drawing("mine")
+
+
+async def test_a_graph_without_model_fails_only_when_it_asks_one():
+    def ask(state: MessagesState):
+        return {"messages": [registry.NoModel().invoke("hello")]}
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("ask", ask)
+    builder.set_entry_point("ask")
+
+    with pytest.raises(exceptions.RunFailed) as caught:
+        await builder.compile().ainvoke({"messages": []})
+
+    assert caught.value.code is ErrorCode.UNKNOWN_MODEL
+
+
+async def test_the_bundled_graphs_load():
+    graphs = await registry.load()
+
+    assert graphs.names() == ["practice_author"]
+    assert "module_id" in graphs.schemas("practice_author").input_schema["properties"]
