@@ -65,6 +65,9 @@ class FakeAgentService:
         self.runs: list[FakeRun] = []
         """Accepted submissions in their order."""
 
+        self.asked: list[str] = []
+        """Every request but streams, as method and path."""
+
         self.cancelled: list[str] = []
         self.refusing: tuple[int, ErrorCode] | None = None
         """Answer everything so."""
@@ -163,6 +166,7 @@ class FakeAgentService:
 
     def handle(self, method: str, path: list[str], owner: str, key: str, body: JsonObject) -> JsonObject:
         """Answer a request that is no stream."""
+        self.asked.append(f"{method} /{'/'.join(path)}")
         if self.refusing:
             raise _Refusal(*self.refusing)
         match method, path:
@@ -240,7 +244,7 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0].strip("/").split("/")
         try:
             owner = fake.owner_of(self.headers.get("Authorization", ""))
-            if path[-1] == "stream":
+            if path[-1] == "stream" and not fake.refusing:
                 self._stream(fake, fake.find(path[1], path[3], owner))
                 return
             answer = fake.handle(self.command, path, owner, self.headers.get(idempotency.HEADER, ""), body)

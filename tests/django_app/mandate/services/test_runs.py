@@ -3,7 +3,7 @@ import uuid
 import pytest
 
 from mandate import exceptions, models
-from mandate.services import outcomes, runs
+from mandate.services import runs
 from shared_schemas.problems import ErrorCode
 from shared_schemas.runs import RunStatus
 from shared_schemas.tools import Limits

@@ -1,0 +1,292 @@
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from mandate import exceptions, models
+from mandate.services import dispatcher, outbox, runs
+from shared_schemas.problems import ErrorCode
+from shared_schemas.runs import RunStatus
+
+pytestmark = pytest.mark.django_db
+
+Status = models.OutboxMessage.Status
+
+
+def _due_now():
+    models.OutboxMessage.objects.filter(status=Status.PENDING).update(next_attempt_at=timezone.now())
+
+
+@pytest.fixture
+def topic():
+    """A topic whose deliveries are listed, and fail as long as `failing` says."""
+
+    class Receiver:
+        def __init__(self):
+            self.received, self.given_up, self.failing = [], [], None
+
+        def deliver(self, message):
+            if self.failing:
+                raise self.failing
+            self.received.append(message.key)
+
+    receiver = Receiver()
+    outbox.topic("test.mail", give_up=lambda message: receiver.given_up.append(message.key))(receiver.deliver)
+    return receiver
+
+
+def test_a_submission_says_who_what_and_with_which_mandate(start, agent_service, deliver, user):
+    run = start(model="gpt-other")
+
+    deliver()
+
+    fake_run = agent_service.runs[0]
+    run.refresh_from_db()
+    assert str(run.agent_run_id) == fake_run.run_id
+    assert (fake_run.owner, fake_run.key, fake_run.thread_id) == (str(user.pk), f"{run.pk}:1", str(run.pk))
+    assert fake_run.body["metadata"]["mandate_run"] == str(run.pk)
+    assert fake_run.body["context"] == {"model": "gpt-other"}
+    assert fake_run.body["input"] == {"topic": "lists"}
+    assert (fake_run.body["if_not_exists"], fake_run.body["durability"]) == ("create", "sync")
+
+
+def test_a_message_waits_while_the_agent_service_is_away(start, agent_service, deliver):
+    agent_service.refusing = (503, ErrorCode.UNAVAILABLE)
+    run = start()
+    deliver()
+    agent_service.refusing = None
+    _due_now()
+
+    deliver()
+
+    message = models.OutboxMessage.objects.get(run=run)
+    assert (message.status, message.attempts) == (Status.DELIVERED, 2)
+    assert len(agent_service.runs) == 1
+
+
+def test_a_repeated_submission_is_one_run(start, agent_service, deliver):
+    start()
+    deliver()
+    message = models.OutboxMessage.objects.get()
+    models.Run.objects.update(agent_run_id=None)
+
+    outbox.redeliver(message)
+    deliver()
+
+    assert len(agent_service.runs) == 1
+    assert str(models.Run.objects.get().agent_run_id) == agent_service.runs[0].run_id
+
+
+@pytest.mark.parametrize(
+    ("refusal", "attempts"),
+    [
+        pytest.param((422, ErrorCode.UNKNOWN_MODEL), 200, id="for good"),
+        pytest.param((503, ErrorCode.UNAVAILABLE), 1, id="too often"),
+    ],
+)
+def test_a_run_that_cannot_be_delivered_fails(start, agent_service, deliver, settings, refusal, attempts):
+    settings.MANDATE = {**settings.MANDATE, "DELIVERY_ATTEMPTS": attempts}
+    agent_service.refusing = refusal
+    run = start()
+
+    deliver()
+
+    run.refresh_from_db()
+    assert models.OutboxMessage.objects.get().status == Status.DEAD
+    assert (run.status, run.error_code) == (RunStatus.FAILED, ErrorCode.SUBMISSION_FAILED)
+
+
+def test_messages_of_a_run_are_delivered_in_order(start, agent_service, deliver):
+    agent_service.refusing = (503, ErrorCode.UNAVAILABLE)
+    run = start()
+    deliver()
+    agent_service.refusing = None
+    outbox.write(runs.CANCEL, key="later", payload={}, run=run)
+
+    deliver()
+
+    assert agent_service.cancelled == []
+
+
+def test_a_cancelled_run_is_cancelled_at_the_agent_service(submitted, agent_service, deliver):
+    run, fake_run = submitted
+    runs.cancel(run.pk)
+
+    deliver()
+
+    assert agent_service.cancelled == [fake_run.run_id]
+
+
+def test_a_run_cancelled_before_its_delivery_is_never_submitted(start, agent_service, deliver):
+    run = start()
+    runs.cancel(run.pk)
+
+    deliver()
+
+    assert agent_service.runs == []
+    assert not models.OutboxMessage.objects.exclude(status=Status.DELIVERED).exists()
+
+
+def test_a_projects_own_message_is_delivered_by_its_topic(topic, deliver):
+    outbox.write("test.mail", key="mail-1", payload={"to": "somebody"})
+
+    deliver()
+
+    assert topic.received == ["mail-1"]
+
+
+def test_an_unexpected_error_delays_a_message_and_no_other(topic, deliver, start, agent_service):
+    topic.failing = ZeroDivisionError("oops")
+    message = outbox.write("test.mail", key="mail-1", payload={})
+    start()
+
+    deliver()
+
+    message.refresh_from_db()
+    assert (message.status, message.attempts) == (Status.PENDING, 1)
+    assert message.last_error == "ZeroDivisionError: oops"
+    assert message.next_attempt_at > timezone.now()
+    assert len(agent_service.runs) == 1
+
+
+def test_what_a_failed_delivery_wrote_is_undone(topic, deliver, agent):
+    def deliver_half(message):
+        models.Comparison.objects.create(name="half", started_by=agent.user)
+        raise exceptions.DeliveryFailed(ErrorCode.UNAVAILABLE, "away", permanent=True)
+
+    outbox.topic("test.mail", give_up=lambda message: topic.given_up.append(message.key))(deliver_half)
+    outbox.write("test.mail", key="mail-1", payload={})
+
+    deliver()
+
+    assert not models.Comparison.objects.exists()
+    assert topic.given_up == ["mail-1"]
+
+
+def test_a_message_of_an_unknown_topic_waits_for_somebody_who_knows_it(deliver):
+    message = outbox.write("test.unknown", key="x", payload={})
+
+    deliver()
+
+    message.refresh_from_db()
+    assert (message.status, message.attempts) == (Status.PENDING, 1)
+
+
+def test_the_delay_has_a_ceiling(topic, deliver):
+    topic.failing = exceptions.DeliveryFailed(ErrorCode.UNAVAILABLE, "away")
+    message = outbox.write("test.mail", key="mail-1", payload={})
+    models.OutboxMessage.objects.update(attempts=100)
+
+    deliver()
+
+    message.refresh_from_db()
+    wait = message.next_attempt_at - timezone.now()
+    assert timedelta(seconds=7) < wait <= timedelta(seconds=15)
+
+
+def test_a_run_whose_webhook_never_came_is_pulled(submitted, agent_service):
+    run, fake_run = submitted
+    agent_service.finish(fake_run, {"result": 1})
+
+    dispatcher.keep_house(now=timezone.now() + timedelta(seconds=31))
+
+    run.refresh_from_db()
+    assert run.status == RunStatus.COMPLETED
+
+
+def test_a_run_that_works_on_is_left_alone_and_not_asked_about_at_once_again(submitted, agent_service):
+    run, _ = submitted
+    later = timezone.now() + timedelta(seconds=31)
+    dispatcher.reconcile(now=later)
+    asked = len(agent_service.asked)
+
+    dispatcher.reconcile(now=later + timedelta(seconds=1))
+
+    run.refresh_from_db()
+    assert run.status == RunStatus.PENDING
+    assert len(agent_service.asked) == asked
+
+
+def test_a_run_that_the_agent_service_lost_fails(submitted, agent_service):
+    run, _ = submitted
+    agent_service.runs.clear()
+
+    dispatcher.reconcile(now=timezone.now() + timedelta(seconds=31))
+
+    run.refresh_from_db()
+    assert (run.status, run.error_code) == (RunStatus.FAILED, ErrorCode.NOT_FOUND)
+
+
+def test_an_approval_that_nobody_decided_lets_its_run_go_on(parked):
+    run, (approval,) = parked("a")
+
+    dispatcher.keep_house(now=approval.expires_at)
+
+    run.refresh_from_db()
+    assert (run.status, run.segment) == (RunStatus.PENDING, 2)
+
+
+def test_old_runs_go_with_everything_of_theirs(parked):
+    run, _ = parked("a")
+    runs.cancel(run.pk)
+    outbox.write("test.mail", key="mail-1", payload={})
+
+    dispatcher.prune(now=timezone.now() + timedelta(days=31))
+
+    assert not models.Run.objects.exists()
+    assert not models.ToolCall.objects.exists()
+    assert models.OutboxMessage.objects.get().key == "mail-1"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_dispatchers_deliver_a_message_once(topic):
+    outbox.write("test.mail", key="mail-1", payload={})
+    held, seen = threading.Event(), threading.Event()
+    deliver_once = topic.deliver
+
+    def deliver_slowly(message):
+        held.set()
+        seen.wait(10)
+        deliver_once(message)
+
+    outbox.topic("test.mail")(deliver_slowly)
+    other = threading.Thread(target=_deliver_and_close)
+    other.start()
+    held.wait(10)
+
+    tried = dispatcher.deliver_due()
+    seen.set()
+    other.join()
+
+    assert tried == 0
+    assert topic.received == ["mail-1"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_committed_message_wakes_a_waiting_dispatcher(topic):
+    delivered, stopping = threading.Event(), threading.Event()
+
+    def deliver_and_say_so(message):
+        delivered.set()
+
+    outbox.topic("test.mail")(deliver_and_say_so)
+    thread = threading.Thread(target=dispatcher._deliver_until, args=(stopping,))
+    thread.start()
+
+    with transaction.atomic():
+        outbox.write("test.mail", key="mail-1", payload={})
+    came = delivered.wait(5)
+    stopping.set()
+    outbox.notifications.notify(outbox.notifications.OUTBOX)
+    thread.join()
+
+    assert came
+
+
+def _deliver_and_close():
+    try:
+        dispatcher.deliver_next()
+    finally:
+        connection.close()
