@@ -1,0 +1,207 @@
+"""The ledger's laws with several connections at once."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db import connection
+from pydantic import BaseModel
+
+from mandate import exceptions, models, testing, tools
+from mandate.services import approvals, runs, sessions, tool_calls
+from mandate.tokens import hash_run_token
+from shared_schemas.problems import ErrorCode
+from shared_schemas.runs import Decision
+from shared_schemas.tools import SessionCreate, ToolCallRequest
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TRIALS = 8
+
+
+class Ask(tools.Schema):
+    text: str = ""
+
+
+class Text(BaseModel):
+    text: str
+
+
+@pytest.fixture
+def at_once():
+    """Does all of it at the same moment, each on a connection of its own; returns values or refusals' codes."""
+
+    def run_all(*tasks):
+        barrier = threading.Barrier(len(tasks))
+
+        def run(task):
+            barrier.wait(timeout=10)
+            try:
+                return task()
+            except exceptions.MandateError as error:
+                return error.code
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(len(tasks)) as pool:
+            return [future.result(timeout=30) for future in [pool.submit(run, task) for task in tasks]]
+
+    return run_all
+
+
+def test_the_same_key_from_many_connections_has_one_effect(at_once, start_run, add_tool):
+    call = _call(testing.token_of(start_run(add_tool)), add_tool, {"name": "red"})
+
+    outcomes = at_once(*[call] * TRIALS)
+
+    assert Group.objects.count() == 1
+    assert sorted(outcome.is_replay for outcome in outcomes) == [False] + [True] * (TRIALS - 1)
+    assert all(outcome.answer == outcomes[0].answer for outcome in outcomes)
+
+
+def test_a_key_that_is_still_at_work_is_told_so(settings, start_run, declare, at_once):
+    settings.MANDATE = settings.MANDATE | {"LOCK_TIMEOUT": timedelta(milliseconds=100)}
+    inside, may_go = threading.Event(), threading.Event()
+
+    def work(_context: tools.Context, _call: Ask) -> Text:
+        """Work until told to stop."""
+        inside.set()
+        assert may_go.wait(timeout=10)
+        return Text(text=Group.objects.create(name="red").name)
+
+    tool = declare(work)
+    call = _call(testing.token_of(start_run(tool)), tool, {})
+
+    def ask_meanwhile():
+        assert inside.wait(timeout=10)
+        try:
+            return call()
+        finally:
+            may_go.set()
+
+    first, second = at_once(call, ask_meanwhile)
+
+    assert (first.answer.result, second) == ({"text": "red"}, ErrorCode.IDEMPOTENCY_KEY_IN_PROGRESS)
+    assert call().is_replay
+    assert Group.objects.count() == 1
+
+
+def test_a_model_that_asks_twice_at_once_has_one_effect(at_once, start_run, add_tool):
+    run = start_run(add_tool)
+    token = testing.token_of(run)
+    calls = [_call(token, add_tool, {"name": "red"}) for _ in range(2)]
+
+    outcomes = at_once(*calls)
+
+    assert Group.objects.count() == 1
+    assert len({outcome.answer.tool_call for outcome in outcomes}) == 1
+
+
+def test_parallel_calls_do_not_overspend(at_once, start_run, add_tool):
+    run = start_run(add_tool, writes=3)
+    token = testing.token_of(run)
+
+    outcomes = at_once(*[_call(token, add_tool, {"name": f"group {number}"}) for number in range(TRIALS)])
+
+    assert outcomes.count(ErrorCode.LIMIT_SPENT) == TRIALS - 3
+    assert Group.objects.count() == models.CallCount.objects.get().writes == 3
+
+
+@pytest.mark.parametrize("trial", range(TRIALS))
+def test_after_a_cancel_has_returned_nothing_commits(at_once, start_run, add_tool, trial):
+    run = start_run(add_tool)
+    call = _call(testing.token_of(run), add_tool, {"name": "red"})
+
+    def cancel():
+        runs.cancel(run.pk)
+        return Group.objects.count()
+
+    outcome, effects_at_return = at_once(call, cancel)
+
+    assert Group.objects.count() == effects_at_return
+    assert (outcome == ErrorCode.RUN_NOT_ACTIVE) == (effects_at_return == 0)
+
+
+@pytest.mark.parametrize("trial", range(TRIALS))
+def test_after_a_takeover_the_older_worker_commits_nothing(at_once, start_run, add_tool, trial):
+    run = start_run(add_tool)
+    call = _call(testing.token_of(run), add_tool, {"name": "red"})
+
+    def take_over():
+        sessions.open_or_renew(SessionCreate(run_id=run.pk, thread_id=str(run.thread_id), epoch=2))
+        return Group.objects.count()
+
+    outcome, effects_at_return = at_once(call, take_over)
+
+    assert Group.objects.count() == effects_at_return
+    assert (outcome == ErrorCode.STALE_WORKER) == (effects_at_return == 0)
+
+
+@pytest.fixture
+def approval(start_run, approved_tool):
+    testing.call_tool(approved_tool, {"name": "red"}, run=start_run(approved_tool))
+    return models.Approval.objects.get()
+
+
+@pytest.mark.parametrize("trial", range(TRIALS))
+def test_two_people_decide_once(at_once, approval, make_user, trial):
+    people = [make_user(is_superuser=True) for _ in range(2)]
+    decisions = [Decision(decision="approve"), Decision(decision="reject")]
+
+    outcomes = at_once(
+        *[_decide(approval, decision, person) for decision, person in zip(decisions, people, strict=True)]
+    )
+
+    approval.refresh_from_db()
+    assert outcomes.count(ErrorCode.ALREADY_DECIDED) == 1
+    assert Group.objects.count() == (1 if approval.status == "approved" else 0)
+
+
+def test_one_person_who_clicks_often_decides_once(at_once, approval, make_user):
+    person = make_user(is_superuser=True)
+
+    outcomes = at_once(*[_decide(approval, Decision(decision="approve"), person)] * TRIALS)
+
+    assert {outcome.status for outcome in outcomes} == {"approved"}
+    assert Group.objects.count() == 1
+
+
+@pytest.mark.parametrize("trial", range(TRIALS))
+def test_a_cancel_and_an_approval_agree(at_once, approval, make_user, trial):
+    person = make_user(is_superuser=True)
+
+    outcome, _ = at_once(
+        _decide(approval, Decision(decision="approve"), person), lambda: runs.cancel(approval.run_id)
+    )
+
+    approval.refresh_from_db()
+    assert (approval.status, Group.objects.count()) in {("approved", 1), ("cancelled", 0)}
+    assert (approval.status == "approved") == (getattr(outcome, "status", None) == "approved")
+
+
+def test_an_expiry_and_an_approval_agree(at_once, approval, make_user):
+    person = make_user(is_superuser=True)
+
+    at_once(
+        _decide(approval, Decision(decision="approve"), person),
+        lambda: approvals.expire(now=approval.expires_at),
+    )
+
+    approval.refresh_from_db()
+    assert (approval.status, Group.objects.count()) in {("approved", 1), ("expired", 0)}
+
+
+def _call(token, name, arguments):
+    call = tool_calls.Call(
+        token_hash=hash_run_token(token),
+        tool=name,
+        key=testing.new_key(),
+        request=ToolCallRequest(arguments=arguments),
+    )
+    return lambda: tool_calls.answer(call)
+
+
+def _decide(approval, decision, person):
+    return lambda: approvals.decide(approval.pk, decision, by=person)
