@@ -5,13 +5,15 @@
 import argparse
 import asyncio
 import json
+import signal
 import socket
 import sys
 from collections.abc import Sequence
 
 import uvicorn
+from starlette.datastructures import State
 
-from agent_service import app, exceptions, migrating, settings, telemetry
+from agent_service import app, bootstrap, exceptions, migrating, settings, telemetry
 from agent_service.settings import Settings
 from shared_schemas import keys
 
@@ -20,14 +22,22 @@ GRACE = 5
 
 
 class Server(uvicorn.Server):
-    """Tells the application that it stops before it waits for its connections to close."""
+    """Ends streams before it waits for their connections, and stops when the worker beside it fails."""
 
-    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+    def __init__(self, config: uvicorn.Config, state: State) -> None:
         super().__init__(config)
-        self.stopping = stopping
+        self.state = state
+
+    @property
+    def worker_failed(self) -> bool:
+        worker: asyncio.Task[None] | None = self.state.worker
+        return worker is not None and worker.done() and worker.exception() is not None
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or self.worker_failed
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self.stopping.set()
+        self.state.stopping.set()
         await super().shutdown(sockets)
 
 
@@ -63,9 +73,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(options: argparse.Namespace) -> int:
     read = _load()
-    stopping = asyncio.Event()
+    application = app.create_app(read, with_worker=not options.no_worker)
     config = uvicorn.Config(
-        app.create_app(read, with_worker=not options.no_worker, stopping=stopping),
+        application,
         host=read.host,
         port=read.port,
         log_config=None,
@@ -73,13 +83,22 @@ def _serve(options: argparse.Namespace) -> int:
         server_header=False,
         timeout_graceful_shutdown=GRACE,
     )
-    Server(config, stopping).run()
-    return 0
+    server = Server(config, application.state)
+    server.run()
+    return 1 if server.worker_failed else 0
 
 
 def _worker(_: argparse.Namespace) -> int:
-    asyncio.run(app.work(_load()))
+    asyncio.run(_work(_load()))
     return 0
+
+
+async def _work(read: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with bootstrap.open_services(read) as services:
+        await services.worker.run(stop)
 
 
 def _migrate(_: argparse.Namespace) -> int:

@@ -19,24 +19,26 @@ TITLE = "Mandate agent service"
 DESCRIPTION = "Runs LangGraph graphs over the LangGraph Server API."
 
 
-def create_app(
-    settings: Settings, *, with_worker: bool = True, stopping: asyncio.Event | None = None
-) -> FastAPI:
+def create_app(settings: Settings, *, with_worker: bool = True) -> FastAPI:
     """Return the application; its lifespan opens the services, and works on runs unless told not to.
 
-    Whoever stops the server sets `stopping` first, so that streams end and their clients come back elsewhere.
+    Whoever stops the server sets `state.stopping` first, so that streams end and their clients go elsewhere.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with bootstrap.open_services(settings) as services:
             app.state.services = services
-            async with _working(services) if with_worker else _idle():
-                yield
-                app.state.stopping.set()
+            if with_worker:
+                app.state.worker = asyncio.create_task(services.worker.run(app.state.stopping))
+            yield
+            app.state.stopping.set()
+            if with_worker:
+                await app.state.worker
 
     app = _api(lifespan)
-    app.state.stopping = stopping or asyncio.Event()
+    app.state.stopping = asyncio.Event()
+    app.state.worker = None
     app.add_middleware(middleware.JsonBody, max_bytes=settings.max_body_bytes)
     app.add_middleware(middleware.RequestId)
     return app

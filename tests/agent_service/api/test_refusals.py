@@ -10,6 +10,7 @@ import pytest
 from shared_schemas import keys, problems, tokens
 
 ECHO = {"assistant_id": "echo", "input": {"text": "ada"}}
+NOBODYS = uuid.UUID(int=1)
 
 
 def is_problem(answer, status, code):
@@ -45,9 +46,9 @@ async def somebody_else(service, token):
     ("method", "path"),
     [
         ("POST", "/threads"),
-        ("GET", f"/threads/{uuid.uuid4()}"),
-        ("POST", f"/threads/{uuid.uuid4()}/runs"),
-        ("GET", f"/threads/{uuid.uuid4()}/runs/{uuid.uuid4()}/stream"),
+        ("GET", f"/threads/{NOBODYS}"),
+        ("POST", f"/threads/{NOBODYS}/runs"),
+        ("GET", f"/threads/{NOBODYS}/runs/{NOBODYS}/stream"),
         ("POST", "/runs/wait"),
         ("POST", "/assistants/search"),
     ],
@@ -186,10 +187,18 @@ async def test_bytes_that_are_no_request(http, runs_path, body, content_type, re
     assert is_problem(answer, *refusal)
 
 
-async def test_a_fault_is_pointed_at(http, thread_id):
-    answer = await http.post(f"/threads/{thread_id}/runs", json=ECHO | {"stream_mode": ["values", "all"]})
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [
+        pytest.param({"stream_mode": ["values", "all"]}, "/stream_mode/1", id="in a list"),
+        pytest.param({"checkpoint": {"checkpoint_id": 7}}, "/checkpoint/checkpoint_id", id="in an object"),
+        pytest.param({"assistant_id": None}, "/assistant_id", id="absent"),
+    ],
+)
+async def test_a_fault_is_pointed_at(http, runs_path, changes, pointer):
+    answer = await http.post(runs_path, json=ECHO | changes)
 
-    assert "/stream_mode/list[StreamMode]/1" in {fault["pointer"] for fault in answer.json()["errors"]}
+    assert pointer in {fault["pointer"] for fault in answer.json()["errors"]}
 
 
 @pytest.mark.parametrize("key", ["short", "with space", "ä" * 10, "x" * 300])
@@ -208,9 +217,7 @@ async def test_a_malformed_idempotency_key(http, runs_path, key):
         pytest.param("PUT", "/threads", 405, "method_not_allowed", id="no such method"),
         pytest.param("GET", "/threads/seven", 422, "invalid_request", id="no id"),
         pytest.param("POST", "/runs/crons", 404, "not_offered", id="crons"),
-        pytest.param(
-            "POST", f"/threads/{uuid.uuid4()}/runs/crons", 404, "not_offered", id="a thread's crons"
-        ),
+        pytest.param("POST", f"/threads/{NOBODYS}/runs/crons", 404, "not_offered", id="a thread's crons"),
         pytest.param("POST", "/store/items/search", 404, "not_offered", id="store"),
         pytest.param("POST", "/a2a/echo", 404, "not_offered", id="A2A"),
     ],

@@ -3,13 +3,16 @@ import uuid
 import pytest
 from langgraph_sdk import errors
 
+SHOUTED = {"text": "ADA", "answers": []}
+ENDLESS = {"assistant_id": "endless", "input": {"text": ""}}
+
 
 async def test_a_run_in_the_background_ends_with_its_result(client, thread_id):
     run = await client.runs.create(thread_id, "echo", input={"text": "ada"}, metadata={"n": 1})
 
     result = await client.runs.join(thread_id, run["run_id"])
 
-    assert result == {"text": "ADA"}
+    assert result == SHOUTED
     ended = await client.runs.get(thread_id, run["run_id"])
     assert (ended["status"], ended["metadata"]["n"], ended["error"]) == ("success", 1, None)
     assert (await client.threads.get(thread_id))["status"] == "idle"
@@ -24,12 +27,12 @@ async def test_a_created_run_tells_where_it_is(client, thread_id):
 
 
 async def test_waiting_returns_the_values(client, thread_id):
-    assert await client.runs.wait(thread_id, "echo", input={"text": "ada"}) == {"text": "ADA"}
+    assert await client.runs.wait(thread_id, "echo", input={"text": "ada"}) == SHOUTED
 
 
 async def test_waiting_survives_silence(http, thread_id):
     # Two heartbeats pass before the run is cancelled; the body is still one JSON value.
-    created = await http.post(f"/threads/{thread_id}/runs", json={"assistant_id": "endless", "input": {}})
+    created = await http.post(f"/threads/{thread_id}/runs", json=ENDLESS)
     run_id = created.json()["run_id"]
 
     async with http.stream("GET", f"/threads/{thread_id}/runs/{run_id}/join") as response:
@@ -70,11 +73,11 @@ async def test_a_missing_thread_is_created_if_asked_for(client):
     run = await client.runs.create(thread_id, "echo", input={"text": "ada"}, if_not_exists="create")
 
     assert run["thread_id"] == thread_id
-    assert await client.runs.join(thread_id, run["run_id"]) == {"text": "ADA"}
+    assert await client.runs.join(thread_id, run["run_id"]) == SHOUTED
 
 
 async def test_a_run_without_a_thread_has_one_of_its_own(client):
-    assert await client.runs.wait(None, "echo", input={"text": "ada"}) == {"text": "ADA"}
+    assert await client.runs.wait(None, "echo", input={"text": "ada"}) == SHOUTED
 
 
 async def test_the_runs_of_a_thread_are_listed_newest_first(client, thread_id):
@@ -135,7 +138,9 @@ async def test_two_interrupts_are_answered_one_by_one(client, thread_id):
     first, second = result["__interrupt__"]
 
     result = await client.runs.wait(thread_id, "asking_twice", command={"resume": {first["id"]: 1}})
+
     assert [interrupt["id"] for interrupt in result["__interrupt__"]] == [second["id"]]
+
     result = await client.runs.wait(thread_id, "asking_twice", command={"resume": {second["id"]: 2}})
 
     assert sorted(result["answers"]) == [1, 2]
@@ -159,11 +164,11 @@ async def test_a_cancelled_run_stops(client, thread_id):
     await client.runs.cancel(thread_id, run["run_id"], wait=True)
 
     assert (await client.runs.get(thread_id, run["run_id"]))["status"] == "interrupted"
-    assert await client.runs.wait(thread_id, "echo", input={"text": "ada"}) == {"text": "ADA"}
+    assert await client.runs.wait(thread_id, "echo", input={"text": "ada"}) == SHOUTED
 
 
 async def test_a_cancel_is_accepted_before_the_run_stops(http, thread_id):
-    run = (await http.post(f"/threads/{thread_id}/runs", json={"assistant_id": "endless"})).json()
+    run = (await http.post(f"/threads/{thread_id}/runs", json=ENDLESS)).json()
 
     answer = await http.post(f"/threads/{thread_id}/runs/{run['run_id']}/cancel", params={"wait": "0"})
 
@@ -195,4 +200,4 @@ async def test_a_graph_is_found_by_its_assistants_id(client, thread_id):
 
     result = await client.runs.wait(thread_id, assistant["assistant_id"], input={"text": "ada"})
 
-    assert result == {"text": "ADA"}
+    assert result == SHOUTED

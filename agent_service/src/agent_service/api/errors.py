@@ -117,7 +117,7 @@ async def _invalid(_: Request, error: Exception) -> Response:
     return problem(
         ErrorCode.INVALID_REQUEST,
         "The request is not valid; 'errors' says where.",
-        errors=[_field(fault) for fault in error.errors()],
+        errors=[_field(fault, error.body) for fault in error.errors()],
     )
 
 
@@ -132,11 +132,24 @@ async def _database_away(request: Request, error: Exception) -> Response:
     return problem(ErrorCode.UNAVAILABLE, "The database does not answer; try again.")
 
 
-def _field(fault: dict[str, Any]) -> FieldProblem:
+def _field(fault: dict[str, Any], body: Any) -> FieldProblem:
     place, *path = fault["loc"]
     if place == "body":
-        return FieldProblem(pointer="".join(f"/{_escape(step)}" for step in path), detail=fault["msg"])
+        return FieldProblem(pointer=_pointer(path, body, fault["type"]), detail=fault["msg"])
     return FieldProblem(pointer="", detail=f"{place} parameter {'.'.join(map(str, path))!r}: {fault['msg']}")
+
+
+def _pointer(path: list[str | int], body: Any, kind: str) -> str:
+    pointer = ""
+    for step in path:
+        if isinstance(body, dict) and (step in body or kind == "missing"):
+            body = body.get(step)
+        elif isinstance(body, list) and isinstance(step, int):
+            body = body[step]
+        else:
+            continue  # pydantic names the alternatives of a union between the steps
+        pointer += f"/{_escape(step)}"
+    return pointer
 
 
 def _escape(step: str | int) -> str:

@@ -1,7 +1,6 @@
 """What the server is, whether it works, and what it does not offer."""
 
 from importlib import metadata
-from typing import Never
 
 from fastapi import APIRouter
 
@@ -34,7 +33,7 @@ async def ok(services: Services) -> answers.Health:
     return answers.Health(ok=True)
 
 
-async def _not_offered() -> Never:
+async def _not_offered() -> None:
     raise exceptions.RequestError(
         ErrorCode.NOT_OFFERED, "Crons, the store, A2A and MCP are not part of this service."
     )
