@@ -48,9 +48,10 @@ class Reading:
                 yield "|".join((name, *namespace)), encoding.dumps(content)
 
     def _remember(self, values: Any) -> None:
-        self.interrupted = isinstance(values, dict) and INTERRUPT in values
         self.values = values
-        if self.interrupted:
+        if isinstance(values, dict) and INTERRUPT in values:
+            # What parallel tasks that did finish wrote comes in a chunk of its own behind this one.
+            self.interrupted = True
             self.values = {name: value for name, value in values.items() if name != INTERRUPT}
 
     def _named(self, mode: str, data: Any) -> Iterator[tuple[str, Any]]:
