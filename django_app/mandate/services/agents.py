@@ -39,7 +39,7 @@ def ensure(
         "limits": (limits or Limits()).model_dump(mode="json", exclude_none=True),
     }
     agent, _ = models.Agent.objects.update_or_create(
-        slug=slug, defaults=fields, create_defaults=fields | {"user": _account(slug)}
+        slug=slug, defaults=fields, create_defaults=fields | {"user": account(slug)}
     )
     return agent
 
@@ -49,7 +49,8 @@ def set_paused(agents: Sequence[models.Agent], *, paused: bool) -> None:
     models.Agent.objects.filter(pk__in=[agent.pk for agent in agents]).update(is_paused=paused)
 
 
-def _account(slug: str) -> Any:
+def account(slug: str) -> Any:
+    """Return the account that an agent's tools act as; nobody can log in with it."""
     accounts = get_user_model()
     named: dict[str, Any] = {accounts.USERNAME_FIELD: f"agent-{slug}"}
     account, created = accounts._default_manager.get_or_create(**named)  # noqa: SLF001 - Django's public name

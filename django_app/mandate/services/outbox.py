@@ -75,9 +75,11 @@ def write(
 
 def redeliver(message: models.OutboxMessage) -> None:
     """Have a message delivered again from the first attempt on."""
-    message.status = models.OutboxMessage.Status.PENDING
-    message.attempts = 0
-    message.next_attempt_at = timezone.now()
-    message.delivered_at = None
-    message.save()
+    models.OutboxMessage.objects.filter(pk=message.pk).update(
+        payload=message.payload,
+        status=models.OutboxMessage.Status.PENDING,
+        attempts=0,
+        next_attempt_at=timezone.now(),
+        delivered_at=None,
+    )
     notifications.notify(notifications.OUTBOX)
