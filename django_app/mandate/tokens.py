@@ -16,7 +16,6 @@ from shared_schemas.problems import ErrorCode
 
 RUN_TOKEN_PREFIX = "djr_"  # noqa: S105 - a prefix, not a token
 
-_BEARER = "Bearer "
 _SCOPES = frozenset({tokens.Scope.RUNS_READ, tokens.Scope.RUNS_WRITE})
 
 
@@ -26,9 +25,10 @@ def bearer(authorization: str) -> str:
     Raises:
         RequestRefused: UNAUTHENTICATED, there is none.
     """
-    if not authorization.startswith(_BEARER):
+    scheme, _, credential = authorization.partition(" ")
+    if scheme.lower() != "bearer":
         raise _unauthenticated("Send 'Authorization: Bearer' and a token.")
-    return authorization.removeprefix(_BEARER).strip()
+    return credential.strip()
 
 
 def verify_worker(token: str) -> tokens.Claims:
