@@ -1,6 +1,7 @@
 """Builds the FastAPI application."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import metadata
@@ -61,7 +62,7 @@ def _api(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
     for module in (system, assistants, threads, runs):
         api.include_router(module.router)
     errors.install(api)
-    api.openapi = lambda: _document(api)  # type: ignore[method-assign]
+    api.openapi = functools.cache(lambda: _document(api))  # type: ignore[method-assign]
     return api
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from agent_service.engine import run
 from shared_schemas.problems import Failure
@@ -43,7 +43,9 @@ class Run(Answer):
     updated_at: datetime
     status: run.RunStatus
     metadata: Json
-    kwargs: Json
+    payload: Json = Field(serialization_alias="kwargs")
+    """What the creating request asked for."""
+
     multitask_strategy: run.MultitaskStrategy
     error: Failure | None
     """Why it failed."""
@@ -54,7 +56,7 @@ class Run(Answer):
     @classmethod
     def of(cls, row: run.Run) -> Self:
         fields = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
-        return cls(**fields, kwargs=_without_nothing(dataclasses.asdict(row.payload)))
+        return cls.model_validate(fields | {"payload": _without_nothing(dataclasses.asdict(row.payload))})
 
 
 class Assistant(Answer):

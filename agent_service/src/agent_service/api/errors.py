@@ -49,6 +49,9 @@ RETRY_AFTER = {
 }
 """Seconds, for the codes that go away by themselves."""
 
+Responses = dict[int | str, dict[str, Any]]
+"""What an endpoint may answer beside its model, for the OpenAPI document."""
+
 _BY_STATUS = {
     404: ErrorCode.NOT_FOUND,
     405: ErrorCode.METHOD_NOT_ALLOWED,
@@ -79,7 +82,7 @@ def problem(
     )
 
 
-def problems_for(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problems_for(*statuses: int) -> Responses:
     """Return the `responses=` of an endpoint: these, and what every endpoint may answer."""
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
     return {

@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from agent_service import auth
 from agent_service.api import answers, payloads, streams
 from agent_service.api.dependencies import Follower, Reader, Services, Writer
-from agent_service.api.errors import problems_for
+from agent_service.api.errors import Responses, problems_for
 from agent_service.api.submissions import OnItsOwn, OnThread
 from agent_service.engine import run
 from shared_schemas import tokens
@@ -18,8 +18,10 @@ router = APIRouter(tags=["runs"])
 
 _CREATE = problems_for(404, 409, 413, 415)
 _FIND = problems_for(404)
-_EVENTS = {200: {"description": "Server-sent events", "content": {"text/event-stream": {}}}}
-_VALUES = {200: {"description": "The thread's values", "content": {"application/json": {}}}}
+_EVENTS: Responses = {200: {"description": "Server-sent events", "content": {"text/event-stream": {}}}}
+_VALUES: Responses = {200: {"description": "The thread's values", "content": {"application/json": {}}}}
+
+_STOPPED: Responses = {204: {"description": "The run has stopped"}}
 
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=100)]
 StreamModes = Annotated[list[str], Query(alias="stream_mode", max_length=20)]
@@ -137,7 +139,7 @@ async def join_run_stream(
     "/threads/{thread_id}/runs/{run_id}/cancel",
     status_code=202,
     response_class=Response,
-    responses=problems_for(404, 409) | {204: {"description": "The run has stopped"}},
+    responses=problems_for(404, 409) | _STOPPED,
 )
 async def cancel_run(
     thread_id: UUID,

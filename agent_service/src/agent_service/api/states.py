@@ -82,8 +82,8 @@ def _state(snapshot: StateSnapshot) -> answers.ThreadState:
         checkpoint=here,
         parent_checkpoint=before,
         interrupts=_interrupts(snapshot.interrupts),
-        checkpoint_id=here and here.checkpoint_id,
-        parent_checkpoint_id=before and before.checkpoint_id,
+        checkpoint_id=here.checkpoint_id if here else None,
+        parent_checkpoint_id=before.checkpoint_id if before else None,
     )
 
 

@@ -67,9 +67,8 @@ class Follower:
         """Return the run as it ended."""
         if row.ended:
             return row
-        async with aclosing(self.services.events.read(row.run_id)) as events:
-            async for _ in events:
-                pass
+        async for _ in self.services.events.read(row.run_id):
+            pass
         return await self.services.repository.run(row.run_id, thread_id=row.thread_id, owner=row.owner)
 
     def _keep_alive(self, chunks: AsyncIterator[bytes], beat: bytes) -> AsyncIterator[bytes]:

@@ -26,7 +26,7 @@ async def info() -> answers.Info:
     )
 
 
-@router.get("/ok", responses=problems_for())
+@router.get("/ok", responses={503: problems_for()[503]})
 async def ok(services: Services) -> answers.Health:
     """Answer 200 if the database answers too."""
     await services.check()

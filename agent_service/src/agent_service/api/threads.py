@@ -8,12 +8,12 @@ from fastapi import APIRouter, Header, Response
 
 from agent_service.api import answers, payloads, states
 from agent_service.api.dependencies import Idempotency, Reader, Services, Writer
-from agent_service.api.errors import problems_for
+from agent_service.api.errors import Responses, problems_for
 
 router = APIRouter(prefix="/threads", tags=["threads"])
 
 _FIND = problems_for(404)
-_NOTHING = {204: {"description": "Done"}}
+_NOTHING: Responses = {204: {"description": "Done"}}
 _EMPTY = payloads.ThreadCreate()
 
 Prefer = Annotated[str, Header()]

@@ -1,0 +1,97 @@
+"""The service as a process: it starts, and leaves when it is told to."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import langgraph_sdk
+import pytest
+
+from agent_service import migrating
+from shared_schemas import keys, tokens
+
+DJANGO = keys.parse_signing(keys.generate())
+GRAPHS = Path(__file__).with_name("api").joinpath("langgraph.json")
+ADDRESS = re.compile(r"Uvicorn running on (http://[\d.]+:\d+)")
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def environment(make_database):
+    database_url = make_database()
+    asyncio.run(migrating.migrate(database_url))
+    return os.environ | {
+        "AGENT_DATABASE_URL": database_url,
+        "AGENT_SIGNING_KEY": keys.generate(),
+        "AGENT_TRUSTED_KEYS": DJANGO.public_text(),
+        "AGENT_DJANGO_URL": "http://127.0.0.1:9",
+        "AGENT_GRAPHS": str(GRAPHS),
+        "AGENT_PORT": "0",
+        "AGENT_DRAIN_TIMEOUT": "1",
+    }
+
+
+@pytest.fixture
+def token():
+    return tokens.issue(
+        DJANGO,
+        typ=tokens.TokenType.USER,
+        issuer=tokens.DJANGO,
+        audience=tokens.AGENT_SERVICE,
+        subject="7",
+        token_id="t-1",
+        scopes=frozenset({tokens.Scope.RUNS_READ, tokens.Scope.RUNS_WRITE}),
+    )
+
+
+@contextmanager
+def serving(environment, *options):
+    """Start the service and yield its process and address."""
+    command = [sys.executable, "-m", "agent_service", "serve", *options]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            lines = iter(process.stderr.readline, "")
+            yield process, next(found[1] for line in lines if (found := ADDRESS.search(line)))
+        finally:
+            process.kill()
+            process.stderr.read()
+
+
+def client_of(url, token):
+    headers = {"Authorization": f"Bearer {token}"}
+    return langgraph_sdk.get_client(url=url, headers=headers, api_key=None)
+
+
+def test_sigterm_ends_streams_early_and_hands_the_run_on(environment, token):
+    async def follow_until_it_closes(url, process):
+        async with client_of(url, token) as client:
+            thread = await client.threads.create()
+            body = {"assistant_id": "endless", "input": {"text": ""}, "stream_mode": "custom"}
+            path = f"/threads/{thread['thread_id']}/runs/stream"
+            seen = []
+            async with client.http.client.stream("POST", path, json=body) as response:
+                async for line in response.aiter_lines():
+                    seen.append(line)
+                    if line == "event: custom":
+                        process.send_signal(signal.SIGTERM)
+            return response.headers["content-location"], seen
+
+    async def status_of(url, path):
+        async with client_of(url, token) as client:
+            run = await client.http.get(path)
+            return run["status"]
+
+    with serving(environment) as (process, url):
+        path, seen = asyncio.run(follow_until_it_closes(url, process))
+        process.wait(timeout=20)
+    with serving(environment, "--no-worker") as (_, url):
+        status = asyncio.run(status_of(url, path))
+
+    assert "event: end" not in seen
+    assert status == "pending"
