@@ -1,0 +1,36 @@
+"""A migrated database for each test, and settings that name it."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from agent_service import migrating
+from agent_service.settings import Settings
+from shared_schemas import keys
+
+
+@pytest.fixture(scope="session")
+def migrated_database(make_database):
+    url = make_database()
+    asyncio.run(migrating.migrate(url))
+    return url
+
+
+@pytest.fixture
+def database_url(make_database, migrated_database):
+    return make_database(migrated_database)
+
+
+@pytest.fixture
+def settings(database_url):
+    return Settings(
+        database_url=database_url,
+        signing_key=keys.generate(),
+        trusted_keys=keys.parse_signing(keys.generate()).public_text(),
+        django_url="http://django.test",
+        heartbeat_timeout=timedelta(seconds=1),
+        drain_timeout=timedelta(seconds=5),
+        pool_min_size=1,
+        pool_max_size=5,
+    )

@@ -1,0 +1,148 @@
+import asyncio
+
+import pytest
+
+from agent_service import exceptions
+from agent_service.engine import leases, run
+from agent_service.events import log
+
+SUCCESS = run.Outcome(status=run.RunStatus.SUCCESS, thread_status=run.ThreadStatus.IDLE)
+
+
+@pytest.fixture
+def lease(services):
+    return services.worker.leases
+
+
+async def test_each_claim_has_a_later_epoch(services, submission, lease):
+    row = await services.queue.submit(submission())
+
+    first = await lease.claim(row.run_id)
+    second = await lease.claim(row.run_id)
+
+    assert second.epoch > first.epoch
+    assert (first.resumed, second.resumed) == (False, True)
+    assert second.run.attempt == 2
+
+
+async def test_epochs_begin_at_the_time_of_the_migration(services, submission, lease):
+    row = await services.queue.submit(submission())
+
+    claim = await lease.claim(row.run_id)
+
+    assert claim.epoch > 1_790_000_000
+
+
+async def test_a_run_that_has_ended_is_not_claimed(services, submission, lease):
+    row = await services.queue.submit(submission())
+    await lease.end(await lease.claim(row.run_id), SUCCESS)
+
+    claim = await lease.claim(row.run_id)
+
+    assert claim is None
+
+
+async def test_a_stale_worker_ends_nothing(services, submission, lease):
+    row = await services.queue.submit(submission())
+    stale = await lease.claim(row.run_id)
+    await lease.claim(row.run_id)
+
+    with pytest.raises(exceptions.LeaseLost):
+        await lease.end(stale, SUCCESS)
+
+    now = await services.repository.run(row.run_id, thread_id=row.thread_id, owner=row.owner)
+    assert now.status is run.RunStatus.RUNNING
+
+
+async def test_a_stale_worker_gives_nothing_away(services, submission, lease):
+    row = await services.queue.submit(submission())
+    stale = await lease.claim(row.run_id)
+    await lease.claim(row.run_id)
+
+    with pytest.raises(exceptions.LeaseLost):
+        await lease.release(stale)
+
+
+async def test_a_stale_worker_writes_no_event_and_is_told(services, submission, lease):
+    row = await services.queue.submit(submission())
+    stale = await lease.claim(row.run_id)
+    current = await lease.claim(row.run_id)
+    told = asyncio.Event()
+    pen = log.Pen(run_id=row.run_id, epoch=stale.epoch, seq=0, on_lost=told.set)
+
+    await services.events.append(pen, "custom", '"stale"')
+    await told.wait()
+    await lease.end(current, SUCCESS)
+
+    events = [event.event async for event in services.events.read(row.run_id)]
+    assert events == ["end"]
+
+
+async def test_a_released_run_waits_again_and_its_attempt_does_not_count(services, submission, lease, query):
+    row = await services.queue.submit(submission())
+    await query("DELETE FROM pgqueuer RETURNING id")
+
+    await lease.release(await lease.claim(row.run_id), [("custom", '"so far"')])
+
+    released = await services.repository.run(row.run_id, thread_id=row.thread_id, owner=row.owner)
+    assert (released.status, released.attempt) == (run.RunStatus.PENDING, 0)
+    assert await query("SELECT payload FROM pgqueuer") == [(row.run_id.bytes,)]
+    assert await query("SELECT event FROM run_events") == [("custom",)]
+
+
+async def test_the_end_of_a_run_queues_the_next_one_of_its_thread(services, submission, lease, query):
+    head = await services.queue.submit(submission())
+    second = await services.queue.submit(submission(thread_id=head.thread_id))
+
+    await lease.end(await lease.claim(head.run_id), SUCCESS)
+
+    thread = await services.repository.thread(head.thread_id, owner=head.owner)
+    assert thread.status is run.ThreadStatus.BUSY
+    assert (second.run_id.bytes,) in await query("SELECT payload FROM pgqueuer")
+
+
+async def test_two_runs_of_one_thread_never_run_at_once(services, submission, lease):
+    head = await services.queue.submit(submission())
+    second = await services.queue.submit(submission(thread_id=head.thread_id))
+    await lease.claim(head.run_id)
+
+    with pytest.raises(Exception, match="runs_one_running_per_thread"):
+        await lease.claim(second.run_id)
+
+
+async def test_a_webhook_is_written_with_the_end_and_not_before(services, submission, lease, query):
+    row = await services.queue.submit(submission(webhook_url="http://django.test/hook"))
+    claim = await lease.claim(row.run_id)
+    before = await query("SELECT count(*) FROM webhooks")
+
+    await lease.end(claim, SUCCESS)
+
+    assert before == [(0,)]
+    assert await query("SELECT run_id, url FROM webhooks") == [(row.run_id, "http://django.test/hook")]
+
+
+async def test_a_run_without_a_webhook_writes_none(services, submission, lease, query):
+    row = await services.queue.submit(submission())
+
+    await lease.end(await lease.claim(row.run_id), SUCCESS)
+
+    assert await query("SELECT count(*) FROM webhooks") == [(0,)]
+
+
+async def test_a_run_whose_job_is_gone_is_queued_again(services, submission, lease, query):
+    row = await services.queue.submit(submission())
+    await query("DELETE FROM pgqueuer RETURNING id")
+    await query("UPDATE runs SET updated_at = now() - %s RETURNING 1", leases.ORPHANED_AFTER * 2)
+
+    adopted = await lease.adopt_orphans()
+
+    assert adopted == [row.run_id]
+    assert await query("SELECT payload FROM pgqueuer") == [(row.run_id.bytes,)]
+
+
+async def test_a_run_that_waits_behind_another_is_no_orphan(services, submission, lease, query):
+    head = await services.queue.submit(submission())
+    await services.queue.submit(submission(thread_id=head.thread_id))
+    await query("UPDATE runs SET updated_at = now() - %s RETURNING 1", leases.ORPHANED_AFTER * 2)
+
+    assert await lease.adopt_orphans() == []
