@@ -33,6 +33,13 @@ class Trap:
 
     sprung: threading.Event = field(default_factory=threading.Event)
 
+    def spring(self) -> Drop | None:
+        """Run to the end, even when the one who waits for the answer is gone by then."""
+        try:
+            return self.then()
+        finally:
+            self.sprung.set()
+
 
 class Proxy:
     """Passes bytes on, one connection at a time to one upstream connection."""
@@ -118,7 +125,5 @@ class Proxy:
                 trap.skip -= 1
                 continue
             self._traps.remove(trap)
-            outcome = await asyncio.to_thread(trap.then)
-            trap.sprung.set()
-            return outcome
+            return await asyncio.to_thread(trap.spring)
         return None
