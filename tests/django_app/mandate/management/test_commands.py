@@ -1,0 +1,113 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from mandate import conf, keys, models
+from shared_schemas import keys as key_texts
+from shared_schemas import tokens
+
+DJANGO_APP = Path(keys.__file__).parents[1]
+
+
+def _bare(*command):
+    """Run a command with no settings in the environment."""
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=DJANGO_APP,
+        env={"PATH": os.defpath},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _variables(output):
+    return dict(line.split("=", 1) for line in output.splitlines() if line and not line.startswith("#"))
+
+
+@pytest.mark.parametrize("command", [("manage.py", "mandate_keys"), ("-m", "mandate.keys")])
+def test_keys_are_made_before_there_are_settings(command):
+    made = _variables(_bare(*command).stdout)
+
+    signing = key_texts.parse_signing(made["MANDATE_SIGNING_KEY"])
+    assert made["AGENT_TRUSTED_KEYS"] == signing.public_text()
+    assert len(made["DJANGO_SECRET_KEY"]) >= 50
+
+
+def test_keys_of_two_calls_are_different(capsys):
+    call_command("mandate_keys")
+    call_command("mandate_keys")
+
+    signing_keys = [line for line in capsys.readouterr().out.splitlines() if "SIGNING" in line]
+    assert len(set(signing_keys)) == 2
+
+
+def test_django_without_keys_says_how_they_are_made():
+    refused = _bare("manage.py", "check")
+
+    assert refused.returncode != 0
+    assert "mandate_keys" in refused.stderr
+
+
+def test_a_persons_bearer_stands_on_the_last_line(user, capsys):
+    call_command("mandate_token", "--user", user.get_username())
+
+    bearer = capsys.readouterr().out.splitlines()[-1]
+    _, claims = tokens.verify(
+        bearer,
+        types=frozenset({tokens.TokenType.USER}),
+        audience=tokens.AGENT_SERVICE,
+        trusted=key_texts.parse_trusted([conf.settings().signing_key.public_text()]),
+    )
+    assert claims.sub == str(user.pk)
+    assert tokens.Scope.MANDATE not in claims.scopes
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["--user", "nobody"], id="unknown"),
+        pytest.param(["--user", "anna", "--minutes", "721"], id="too long"),
+        pytest.param(["--user", "anna", "--minutes", "0"], id="no time"),
+    ],
+)
+def test_no_bearer_is_made_where_there_should_be_none(user, arguments):
+    with pytest.raises(CommandError):
+        call_command("mandate_token", *arguments)
+
+
+def test_an_agent_is_made_and_brought_up_to_date(db, add_tool):
+    call_command("mandate_agent", "tutor", "--graph", "tutor", "--model", "gpt-a")
+
+    call_command(
+        "mandate_agent", "tutor", "--graph", "tutor", "--model", "gpt-b", "--tools", add_tool,
+        "--limits", '{"writes": 3}',
+    )  # fmt: skip
+
+    agent = models.Agent.objects.get()
+    assert (agent.default_model, agent.tools, agent.limits["writes"]) == ("gpt-b", [add_tool], 3)
+    assert not agent.user.has_usable_password()
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--tools", "no_such_tool"], ["--limits", '{"writes": "many"}']], ids=["tool", "limit"]
+)
+def test_an_agent_is_not_given_what_does_not_exist(db, wrong):
+    with pytest.raises(CommandError):
+        call_command("mandate_agent", "tutor", "--graph", "tutor", "--model", "gpt", *wrong)
+
+    assert not models.Agent.objects.exists()
+
+
+@pytest.mark.django_db
+def test_the_dispatcher_does_once_what_is_due(start, agent_service, capsys):
+    start()
+
+    call_command("mandate_dispatcher", "--once")
+
+    assert capsys.readouterr().out == "1 messages tried\n"
+    assert len(agent_service.runs) == 1
