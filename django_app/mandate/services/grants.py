@@ -7,6 +7,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.utils import timezone
 
 from mandate import exceptions, models
+from mandate.selectors import sessions
 from mandate.tools import context as tool_context
 from mandate.tools import declaration, registry
 from shared_schemas.problems import ErrorCode
@@ -40,12 +41,7 @@ def read(token_hash: str, *, now: datetime | None = None) -> Grant:
     Raises:
         RequestRefused: UNAUTHENTICATED, TOKEN_EXPIRED, RUN_NOT_ACTIVE, STALE_WORKER, AGENT_PAUSED, FORBIDDEN.
     """
-    session = (
-        models.ToolSession.objects.filter(token_hash=token_hash)
-        .select_related("run__agent__user", "run__started_by")
-        .defer("run__input", "run__result", "run__final_state", "run__agent__description")
-        .first()
-    )
+    session = sessions.by_token(token_hash)
     if session is None:
         raise exceptions.RequestRefused(ErrorCode.UNAUTHENTICATED, "No tool session has this run token.")
     _check_session(session, now or timezone.now())

@@ -41,6 +41,10 @@ _CLAIM = """
     INSERT INTO mandate_toolcall ({columns}) SELECT {values} FROM held ON CONFLICT DO NOTHING
 """
 
+_FINISH = """
+    UPDATE mandate_toolcall SET status = %s, response = %s::jsonb, finished_at = %s, repeat_guard = %s WHERE id = %s
+"""
+
 _REPLAY = """
     UPDATE mandate_toolcall SET replay_count = replay_count + 1, replayed_at = %s
     WHERE run_id = %s AND key = %s RETURNING *
@@ -175,12 +179,9 @@ def finish(call: models.ToolCall, answer: ToolCallAnswer) -> None:
     if answer.status is ToolCallStatus.DECLINED:
         # Asked again after the cause was mended, the same call is a new question to a person.
         call.repeat_guard = None
-    models.ToolCall.objects.filter(pk=call.pk).update(
-        status=call.status,
-        response=call.response,
-        finished_at=call.finished_at,
-        repeat_guard=call.repeat_guard,
-    )
+    with connection.cursor() as cursor:
+        response = json_values.canonical(call.response)
+        cursor.execute(_FINISH, [call.status, response, call.finished_at, call.repeat_guard, call.pk])
 
 
 def link(call: models.ToolCall, context: tool_context.Context) -> None:
