@@ -57,6 +57,7 @@ lint: $(STAMP)
 ## make types      mypy, strict
 types: $(STAMP)
 	@$(BIN)/mypy
+	@$(BIN)/mypy --config-file agent_service/pyproject.toml
 
 ## make contracts  writes the documents of both sides' HTTP into contracts/
 contracts: $(STAMP)

@@ -9,6 +9,7 @@ import binascii
 from datetime import datetime, timedelta
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from shared_schemas import keys
 
@@ -66,7 +67,7 @@ def _holds(trusted: keys.TrustedKeys, candidate: str, content: bytes) -> bool:
     return any(_made_by(key, signature, content) for key in trusted.values())
 
 
-def _made_by(key: keys.ed25519.Ed25519PublicKey, signature: bytes, content: bytes) -> bool:
+def _made_by(key: ed25519.Ed25519PublicKey, signature: bytes, content: bytes) -> bool:
     try:
         key.verify(signature, content)
     except InvalidSignature:
