@@ -5,7 +5,7 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import BaseModel, JsonValue, SecretStr
 
-from agent_service import models
+from agent_service import checkpointing, models
 from agent_service.graphs import registry
 from agent_service.testing import django, model_server, scripts
 from agent_service.tools import binding, client
@@ -169,7 +169,7 @@ async def author(session, catalogue):
         graph = await graphs.build(
             "practice_author", tools=binding.bind(session.tools), model=catalogue.get(model)
         )
-        return graph.copy({"checkpointer": InMemorySaver()})
+        return graph.copy({"checkpointer": InMemorySaver(serde=checkpointing.serializer())})
 
     return build
 

@@ -3,6 +3,7 @@
 It keeps the promises that the agent service relies on, and passes the same tests as the real one.
 """
 
+import json
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -231,7 +232,6 @@ class FakeDjango:
         run_id, record = self._record(request)
         offer = self._granted(record, name)
         call = _tool_call(await request.body())
-        json_values.check_storable(call.arguments)
         if offer.spec.effect is tools.Effect.READ:
             return _json(200, self._run(offer, call.arguments, None))
         row, replayed = self._claim(run_id, _key(request), offer, call)
@@ -336,10 +336,17 @@ def _check_arguments(offer: Offer, arguments: Mapping[str, JsonValue]) -> None:
 
 
 def _tool_call(body: bytes) -> tools.ToolCallRequest:
+    if len(body) > tools.MAX_BODY_BYTES:
+        raise RefusedError(413, ErrorCode.BODY_TOO_LARGE)
     try:
+        json_values.check_storable(json.loads(body))
         return tools.ToolCallRequest.model_validate_json(body)
+    except json_values.UnstorableValueError as error:
+        raise RefusedError(422, ErrorCode.UNSTORABLE_VALUE, detail=str(error)) from None
     except ValidationError as error:
         raise _invalid(error, "", ErrorCode.INVALID_REQUEST) from None
+    except ValueError:
+        raise RefusedError(400, ErrorCode.MALFORMED_BODY) from None
 
 
 def _invalid(error: ValidationError, root: str, code: ErrorCode) -> RefusedError:
