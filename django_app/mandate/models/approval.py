@@ -55,6 +55,10 @@ class Approval(models.Model):
         ]
         constraints = [
             models.CheckConstraint(
+                name="mandate_approval_status",
+                condition=models.Q(status__in=["pending", "approved", "rejected", "expired", "cancelled"]),
+            ),
+            models.CheckConstraint(
                 name="mandate_approval_decided",
                 condition=models.Q(status="pending", decided_at__isnull=True)
                 | (~models.Q(status="pending") & models.Q(decided_at__isnull=False)),

@@ -29,7 +29,7 @@ def as_wire(approval: models.Approval) -> wire.Approval:
         tool=call.tool,
         arguments=approval.arguments,
         message=approval.message,
-        status=approval.status,
+        status=approval.status,  # type: ignore[arg-type]  # a constraint of the table
         requested_by=approval.run.started_by.get_username(),
         decided_by=approval.decided_by.get_username() if approval.decided_by else None,
         comment=approval.comment,
