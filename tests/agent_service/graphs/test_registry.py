@@ -65,15 +65,9 @@ def load(declare):
     return load_one
 
 
-def spec(name="look", description="Look."):
-    return tools.ToolSpec(
-        name=name,
-        description=description,
-        effect="read",
-        version="1",
-        input_schema={"type": "object", "properties": {}},
-        output_schema={},
-    )
+def spec(**fields):
+    given = {"name": "look", "description": "Look.", "effect": "read", "version": "1", "output_schema": {}}
+    return tools.ToolSpec(input_schema={"type": "object", "properties": {}}, **given | fields)
 
 
 @pytest.mark.parametrize("variable", ["builder", "compiled", "factory", "with_config"])
@@ -128,10 +122,18 @@ async def test_equal_tools_share_one_build(load):
 
     first = await graphs.build("mine", tools=binding.bind([spec()]))
     second = await graphs.build("mine", tools=binding.bind([spec()]))
-    third = await graphs.build("mine", tools=binding.bind([spec(description="Look well.")]))
 
     assert first is second
-    assert first is not third
+
+
+@pytest.mark.parametrize("change", [{"description": "Look well."}, {"effect": "write"}, {"version": "2"}])
+async def test_tools_that_differ_in_anything_do_not_share_a_build(load, change):
+    graphs = await load("factory")
+
+    first = await graphs.build("mine", tools=binding.bind([spec()]))
+    second = await graphs.build("mine", tools=binding.bind([spec(**change)]))
+
+    assert first is not second
 
 
 async def test_models_do_not_share_a_build(load):

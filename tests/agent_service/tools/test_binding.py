@@ -1,4 +1,5 @@
 import json
+from dataclasses import dataclass
 from typing import Annotated, TypedDict
 
 import pytest
@@ -304,7 +305,7 @@ class Notes(TypedDict):
     kept: Annotated[list, lambda old, new: old + new]
 
 
-def node_graph():
+def node_graph(context_schema=None):
     async def keep(given: dict, runtime: Runtime) -> dict:
         answer = await binding.call_from_node(
             runtime, given["tool"], {given["field"]: given["value"]}, step="keep", index=given["index"]
@@ -317,7 +318,7 @@ def node_graph():
             for index, text in enumerate(state["texts"])
         ]
 
-    builder = StateGraph(Notes)
+    builder = StateGraph(Notes, context_schema=context_schema)
     builder.add_node("keep", keep)
     builder.add_conditional_edges(START, spread, ["keep"])
     builder.add_edge("keep", END)
@@ -341,6 +342,20 @@ async def test_a_node_may_only_call_what_the_mandate_holds(open_session):
         await graph.ainvoke({"texts": ["a"]}, context={"session": session})
 
     assert caught.value.code is ErrorCode.TOOL_NOT_GRANTED
+
+
+@dataclass
+class Context:
+    model: str = ""
+    session: object = None
+
+
+async def test_a_graph_may_have_a_context_class_of_its_own(session, subject):
+    builder = node_graph(Context)
+
+    await builder.compile().ainvoke({"texts": ["a"]}, context={"session": session})
+
+    assert subject.effects == [("add_note", {"text": "a"})]
 
 
 async def test_a_call_outside_the_messages_is_a_bug_of_the_graph(session):

@@ -23,6 +23,7 @@ from pydantic import BaseModel, PydanticUserError, TypeAdapter, create_model
 
 from agent_service import exceptions
 from agent_service.graphs import loading
+from agent_service.tools import binding
 from shared_schemas.problems import ErrorCode
 
 JsonObject = dict[str, Any]
@@ -155,8 +156,7 @@ def assistant_id(name: str) -> uuid.UUID:
 
 def digest(tools: Sequence[BaseTool]) -> str:
     """Return one text for tools that are the same to a graph, whoever's session they came from."""
-    looks = [[tool.name, tool.description, _schema_of(tool), tool.return_direct] for tool in tools]
-    return hashlib.sha256(json.dumps(looks, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([_look(tool) for tool in tools], sort_keys=True).encode()).hexdigest()
 
 
 async def _build(
@@ -195,9 +195,16 @@ def _parameters(factory: Callable[..., Any]) -> list[str]:
     return [name for name in parameters if name in _OFFERED]
 
 
-def _schema_of(tool: BaseTool) -> JsonObject:
+def _look(tool: BaseTool) -> JsonObject:
+    if isinstance(tool, binding.DjangoTool):
+        return tool.spec.model_dump(mode="json")
     schema = tool.tool_call_schema
-    return schema if isinstance(schema, dict) else TypeAdapter(schema).json_schema()
+    return {
+        "name": tool.name,
+        "description": tool.description,
+        "return_direct": tool.return_direct,
+        "input_schema": schema if isinstance(schema, dict) else TypeAdapter(schema).json_schema(),
+    }
 
 
 def _schemas(graph: Graph) -> Schemas:

@@ -191,7 +191,8 @@ def _failure(name: str, error: exceptions.ToolCallError) -> exceptions.RunFailed
 
 
 def _session_of(context: Any) -> client.ToolSession:
-    session = context.get(SESSION) if isinstance(context, Mapping) else None
+    # A graph with a context class of its own declares a field of this name.
+    session = context.get(SESSION) if isinstance(context, Mapping) else getattr(context, SESSION, None)
     if not isinstance(session, client.ToolSession):
         raise exceptions.RunFailed(
             ErrorCode.TOOL_NOT_GRANTED, "The run has no mandate, and so none of Django's tools."

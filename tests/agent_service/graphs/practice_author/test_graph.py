@@ -6,6 +6,7 @@ from langgraph.types import Command
 
 from agent_service import exceptions, models
 from agent_service.testing import django, model_server, scripts
+from shared_schemas import tools
 from shared_schemas.problems import ErrorCode
 
 
@@ -153,3 +154,14 @@ async def test_the_models_words_and_figures_are_streamed(author, session):
 
     assert tokens > 100
     assert figures == 8
+
+
+async def test_a_lesson_that_came_cut_fails_the_run(author, run, subject):
+    answer = tools.ToolCallAnswer(
+        status="succeeded", result='{"title": "Li', truncated=True, note="Ask for less."
+    )
+    body = answer.model_dump_json().encode()
+    subject.faults.append(django.Fault(status=200, tool="read_lesson", body=body))
+
+    with pytest.raises(exceptions.RunFailed, match="too large"):
+        await run(await author(), {"module_id": 1})

@@ -40,16 +40,11 @@ def make_graph(model: BaseChatModel, tools: Sequence[BaseTool]) -> agents.Agent:
 async def read(state: schemas.State, runtime: Runtime[Any]) -> dict[str, Any]:
     """Read the lesson and, if there is one, the student's profile."""
     assignment = _checked(state)
-    lesson = await binding.call_from_node(
-        runtime, "read_lesson", {"module_id": assignment.module_id}, step="read_lesson"
-    )
+    lesson = await _read(runtime, "read_lesson", {"module_id": assignment.module_id})
     student = None
     if assignment.student_id is not None:
-        answer = await binding.call_from_node(
-            runtime, "read_profile", {"student_id": assignment.student_id}, step="read_profile"
-        )
-        student = answer.result
-    return {"count": assignment.count, "material": {"lesson": lesson.result, "student": student}}
+        student = await _read(runtime, "read_profile", {"student_id": assignment.student_id})
+    return {"count": assignment.count, "material": {"lesson": lesson, "student": student}}
 
 
 class Steps:
@@ -98,6 +93,15 @@ async def publish(state: schemas.State, runtime: Runtime[Any]) -> dict[str, Any]
         is_declined = answer.status is ToolCallStatus.DECLINED
         (result["declined"] if is_declined else result["published"]).append(choice)
     return {"result": result}
+
+
+async def _read(runtime: Runtime[Any], tool: str, arguments: dict[str, int]) -> Any:
+    answer = await binding.call_from_node(runtime, tool, arguments, step=tool)
+    if answer.truncated:
+        raise exceptions.RunFailed(
+            ErrorCode.TOOL_FAILED, f"The answer of {tool!r} is too large to write from: {answer.note}"
+        )
+    return answer.result
 
 
 def _each_task(state: schemas.State) -> list[Send] | Literal["author"]:
