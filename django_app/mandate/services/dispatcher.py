@@ -107,16 +107,17 @@ def serve() -> None:
         threading.Thread(target=_deliver_until, args=(stopping,), name=f"deliver-{number}")
         for number in range(DELIVERIES_AT_ONCE)
     ]
-    for thread in threads:
-        thread.start()
     try:
+        for thread in threads:
+            thread.start()
         _keep_house_for_ever()
     finally:
         stopping.set()
         with contextlib.suppress(*_CONNECTION_LOST):
             notifications.notify(notifications.OUTBOX)
         for thread in threads:
-            thread.join()
+            if thread.ident:
+                thread.join()
 
 
 def _keep_house_for_ever() -> None:

@@ -2,9 +2,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from mandate import conf, keys, models
 from shared_schemas import keys as key_texts
@@ -111,3 +113,38 @@ def test_the_dispatcher_does_once_what_is_due(start, agent_service, capsys):
 
     assert capsys.readouterr().out == "1 messages tried\n"
     assert len(agent_service.runs) == 1
+
+
+@pytest.fixture
+def dispatcher(transactional_db, tmp_path):
+    """A dispatcher in a process of its own, at the tests' database."""
+    log = tmp_path / "dispatcher.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "mandate_dispatcher"],
+            cwd=DJANGO_APP,
+            env=os.environ | {"DATABASE_URL": _address(), "DJANGO_SETTINGS_MODULE": "config.settings_test"},
+            stdout=subprocess.PIPE,
+            stderr=file,
+            text=True,
+        )
+        yield process
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def _address():
+    database = connection.settings_dict
+    who = f"{database['USER']}:{database['PASSWORD']}"
+    where = urlencode({"host": database["HOST"], "port": database["PORT"] or 5432})
+    return f"postgresql://{who}@/{database['NAME']}?{where}"
+
+
+def test_a_dispatcher_ends_when_it_is_told_to(dispatcher):
+    ready = dispatcher.stdout.readline()
+
+    dispatcher.terminate()
+
+    assert ready == "dispatcher: ready\n"
+    assert dispatcher.wait(10) == 0
