@@ -17,6 +17,7 @@ def setenv():
 
 def test_the_files_of_the_apps_are_served_as_they_lie(client):
     response = client.get("/static/admin/css/base.css")
+    response.close()
 
     assert response.status_code == 200
 
