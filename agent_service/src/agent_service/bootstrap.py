@@ -43,11 +43,14 @@ class Services:
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, *, transport: httpx.AsyncBaseTransport | None = None
+    settings: Settings,
+    *,
+    graphs: registry.Registry | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[Services]:
-    """Open a process's services; `transport` replaces the network towards Django."""
+    """Open a process's services; `graphs` replaces those of the settings, `transport` the network to Django."""
     url = settings.database_url.get_secret_value()
-    graphs = await registry.load(settings.graphs)
+    graphs = graphs or await registry.load(settings.graphs)
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(
             database.open_pool(

@@ -102,7 +102,8 @@ async def open_services(settings, graphs):
 
         async def open_one(**changes):
             transport = changes.pop("transport", None)
-            known = registry.Registry(sources=graphs)
+            compiled = {name: graph.compile() for name, graph in graphs.items()}
+            known = registry.Registry(sources=graphs, plain=compiled) if graphs else None
             return await stack.enter_async_context(
                 bootstrap.open_services(
                     settings.model_copy(update=changes), graphs=known, transport=transport

@@ -90,7 +90,7 @@ class Worker:
     drain_timeout: timedelta
     prune: bool
     working: dict[UUID, Work] = field(default_factory=dict, init=False)
-    stopping: bool = field(default=False, init=False)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def _manager(self) -> QueueManager:
         queries = OwnJobs(driver.PoolDriver(self.pool, self.listener))
@@ -108,7 +108,7 @@ class Worker:
         )
 
     async def _drain(self) -> None:
-        self.stopping = True
+        self.stopping.set()
         for work in self.working.values():
             work.execution.control.request_drain()
         running = [work.task for work in self.working.values()]
@@ -153,7 +153,7 @@ class Worker:
         work = Work(execution=execution, task=asyncio.create_task(execution.perform()))
         pen.on_cancel, pen.on_lost = work.cancel, work.lose
         self.working[claim.run.run_id] = work
-        if self.stopping:
+        if self.stopping.is_set():
             execution.control.request_drain()
         try:
             await asyncio.wait({work.task})

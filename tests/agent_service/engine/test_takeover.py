@@ -1,0 +1,74 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent_service.engine import run
+from shared_schemas import keys
+
+GRAPHS = Path(__file__).with_name("langgraph.json")
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+async def services(open_services):
+    return await open_services(graphs=GRAPHS)
+
+
+@pytest.fixture
+def graphs():
+    return {}
+
+
+@pytest.fixture
+def start_process(settings, tmp_path):
+    """Return a function that starts a worker in a process of its own, in which the graph never ends."""
+    started = []
+
+    def start():
+        environment = {
+            "AGENT_DATABASE_URL": settings.database_url.get_secret_value(),
+            "AGENT_SIGNING_KEY": keys.generate(),
+            "AGENT_TRUSTED_KEYS": keys.parse_signing(keys.generate()).public_text(),
+            "AGENT_DJANGO_URL": settings.django_url,
+            "AGENT_GRAPHS": str(GRAPHS),
+            "AGENT_HEARTBEAT_TIMEOUT": str(settings.heartbeat_timeout.total_seconds()),
+            "HOLD": "1",
+        }
+        with (tmp_path / "worker.log").open("a") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "agent_service", "worker"],
+                env={**os.environ, **environment},
+                stdout=output,
+                stderr=output,
+            )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+async def test_a_killed_workers_run_goes_on_where_it_stood(
+    services, start_process, start_worker, submission, end_of
+):
+    process = start_process()
+    payload = run.Payload(input={"trail": ["input"]}, stream_modes=("custom",), durability="sync")
+    row = await services.queue.submit(submission("held", payload=payload))
+    async for event in services.events.read(row.run_id):
+        if event.event == "custom":
+            break
+
+    process.send_signal(signal.SIGKILL)
+    await start_worker(services)
+    ended = await end_of(row)
+
+    thread = await services.repository.thread(row.thread_id, owner=row.owner)
+    assert (ended.status, ended.attempt) == (run.RunStatus.SUCCESS, 2)
+    assert thread.values["trail"] == ["input", "first", "gate"]

@@ -1,0 +1,140 @@
+import asyncio
+import itertools
+
+import psycopg
+
+from agent_service.engine import run
+
+KILL_CONNECTIONS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+
+
+async def test_a_worker_works_on_what_is_queued(services, worker, submission, end_of):
+    ended = await end_of(await services.queue.submit(submission()))
+
+    assert ended.status is run.RunStatus.SUCCESS
+
+
+async def test_of_two_workers_one_gets_each_run(
+    services, open_services, start_worker, submission, end_of, stage
+):
+    await start_worker(services)
+    await start_worker(await open_services())
+
+    rows = [await services.queue.submit(submission()) for _ in range(20)]
+    ended = [await end_of(row) for row in rows]
+
+    assert {row.status for row in ended} == {run.RunStatus.SUCCESS}
+    assert {row.attempt for row in ended} == {1}
+    assert len(stage.visits) == 40
+
+
+async def test_the_runs_of_a_thread_run_in_order(services, worker, submission, end_of):
+    first = await services.queue.submit(submission(text="0"))
+    others = [
+        await services.queue.submit(submission(thread_id=first.thread_id, text=str(number)))
+        for number in range(1, 5)
+    ]
+
+    ended = [await end_of(row) for row in [first, *others]]
+
+    for earlier, later in itertools.pairwise(ended):
+        assert earlier.ended_at <= later.started_at
+
+
+async def test_a_running_run_is_cancelled(services, worker, submission, end_of, stage):
+    row = await services.queue.submit(submission("gated"))
+    await stage.reached.wait()
+
+    await services.queue.cancel(row.run_id, thread_id=row.thread_id, owner=row.owner)
+    ended = await end_of(row)
+
+    thread = await services.repository.thread(row.thread_id, owner=row.owner)
+    assert ended.status is run.RunStatus.INTERRUPTED
+    assert thread.status is run.ThreadStatus.INTERRUPTED
+    assert stage.visits == ["first", "gate"]
+
+
+async def test_another_process_cancels_too(services, open_services, worker, submission, end_of, stage):
+    elsewhere = await open_services()
+    row = await services.queue.submit(submission("gated"))
+    await stage.reached.wait()
+
+    await elsewhere.queue.cancel(row.run_id, thread_id=row.thread_id, owner=row.owner)
+
+    ended = await end_of(row)
+    assert ended.status is run.RunStatus.INTERRUPTED
+
+
+async def test_interrupt_makes_way_for_the_new_run(services, worker, submission, end_of, stage):
+    row = await services.queue.submit(submission("gated"))
+    await stage.reached.wait()
+    second = submission(thread_id=row.thread_id, multitask_strategy=run.MultitaskStrategy.INTERRUPT)
+
+    ended = await end_of(await services.queue.submit(second))
+
+    assert ended.status is run.RunStatus.SUCCESS
+    assert (await end_of(row)).status is run.RunStatus.INTERRUPTED
+
+
+async def test_a_worker_that_is_told_to_stop_hands_its_runs_on(
+    services, open_services, start_worker, submission, end_of, stage
+):
+    stop = await start_worker(services)
+    row = await services.queue.submit(submission("gated"))
+    await stage.reached.wait()
+    stopping = asyncio.create_task(stop())
+    await services.worker.stopping.wait()
+    stage.go_on.set()
+    await stopping
+
+    await start_worker(await open_services())
+    ended = await end_of(row)
+
+    assert ended.status is run.RunStatus.SUCCESS
+    assert ended.attempt == 1
+    assert stage.visits == ["first", "gate", "last"]
+
+
+async def test_a_run_over_which_too_many_workers_died_is_a_dead_end(
+    open_services, start_worker, submission, end_of, query, services
+):
+    row = await services.queue.submit(submission())
+    await query("UPDATE runs SET attempt = %s RETURNING 1", services.settings.max_attempts)
+
+    await start_worker(services)
+    ended = await end_of(row)
+
+    assert ended.error.code == "attempts_exhausted"
+
+
+async def test_a_cancel_that_its_worker_did_not_live_to_see_is_kept(
+    services, start_worker, submission, end_of, query, stage
+):
+    row = await services.queue.submit(submission())
+    await services.worker.leases.claim(row.run_id)
+    await services.queue.cancel(row.run_id, thread_id=row.thread_id, owner=row.owner)
+
+    await start_worker(services)
+    ended = await end_of(row)
+
+    assert ended.status is run.RunStatus.INTERRUPTED
+    assert stage.visits == []
+
+
+async def test_runs_survive_the_loss_of_every_connection(
+    services, worker, submission, end_of, stage, database_url
+):
+    row = await services.queue.submit(submission("gated"))
+    await stage.reached.wait()
+
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute(KILL_CONNECTIONS)
+    stage.go_on.set()
+    ended = await end_of(row)
+    after = await end_of(await services.queue.submit(submission()))
+
+    assert ended.status is run.RunStatus.SUCCESS
+    assert after.status is run.RunStatus.SUCCESS

@@ -1,0 +1,183 @@
+import asyncio
+import uuid
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from agent_service import database
+from agent_service.events import log
+
+INSERT_RUN = (
+    "WITH thread AS (INSERT INTO threads (thread_id, owner) VALUES (gen_random_uuid(), 'ann') RETURNING thread_id)"
+    " INSERT INTO runs (run_id, thread_id, assistant_id, graph_id, owner, status, epoch, payload,"
+    " multitask_strategy) SELECT %s, thread_id, gen_random_uuid(), 'plain', 'ann', 'running', 1, '{}', 'enqueue'"
+    " FROM thread"
+)
+
+
+@pytest.fixture
+async def pool(database_url):
+    async with database.open_pool(
+        database_url, min_size=1, max_size=4, patience=timedelta(seconds=5)
+    ) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def events(database_url, pool):
+    async with (
+        database.open_listener(database_url, channels=[log.CHANNEL]) as listener,
+        log.open_log(pool, listener) as opened,
+    ):
+        yield opened
+
+
+@pytest.fixture
+async def elsewhere(database_url, pool):
+    """The log of another process."""
+    async with (
+        database.open_listener(database_url, channels=[log.CHANNEL]) as listener,
+        log.open_log(pool, listener) as opened,
+    ):
+        yield opened
+
+
+@pytest.fixture
+async def pen(pool):
+    run_id = uuid.uuid4()
+    async with pool.connection() as connection:
+        await connection.execute(INSERT_RUN, (run_id,))
+    return log.Pen(run_id=run_id, epoch=1, seq=0)
+
+
+@pytest.fixture
+def end(pool, events):
+    """Return a function that ends a run as its worker does."""
+
+    async def finish(pen):
+        last = await events.close(pen)
+        async with pool.connection() as connection, connection.transaction():
+            await connection.execute("UPDATE runs SET status = 'success' WHERE run_id = %s", (pen.run_id,))
+            await log.end(connection, pen.run_id, last)
+
+    return finish
+
+
+async def collect(events, run_id, after=0):
+    return [(event.seq, event.event, event.data) async for event in events.read(run_id, after=after)]
+
+
+async def test_events_come_in_the_order_they_were_written(events, pen, end):
+    for number in range(3):
+        await events.append(pen, "custom", str(number))
+    await end(pen)
+
+    assert await collect(events, pen.run_id) == [
+        (1, "custom", "0"),
+        (2, "custom", "1"),
+        (3, "custom", "2"),
+        (4, "end", "{}"),
+    ]
+
+
+@pytest.mark.parametrize("after", range(6))
+async def test_reading_from_any_event_gives_exactly_the_rest(events, pen, end, after):
+    for number in range(5):
+        await events.append(pen, "custom", str(number))
+    await end(pen)
+
+    rest = await collect(events, pen.run_id, after)
+
+    assert [seq for seq, _, _ in rest] == list(range(after + 1, 7))
+
+
+async def test_reading_behind_the_end_gives_nothing(events, pen, end):
+    await end(pen)
+
+    assert await collect(events, pen.run_id, after=1) == []
+
+
+async def test_a_run_that_is_not_there_has_no_events(events):
+    assert await collect(events, uuid.uuid4()) == []
+
+
+async def test_another_process_follows_live(events, elsewhere, pen, end):
+    reading = asyncio.create_task(collect(elsewhere, pen.run_id))
+
+    for number in range(700):
+        await events.append(pen, "custom", str(number))
+    await end(pen)
+
+    assert [seq for seq, _, _ in await reading] == list(range(1, 702))
+
+
+async def test_an_event_is_seen_before_the_run_ends(events, elsewhere, pen):
+    reading = elsewhere.read(pen.run_id)
+
+    await events.append(pen, "custom", '"now"')
+    first = await anext(reading)
+
+    assert first.data == '"now"'
+    await reading.aclose()
+
+
+async def test_many_runs_share_a_batch_and_keep_their_own_order(events, pool, end):
+    pens = [log.Pen(run_id=uuid.uuid4(), epoch=1, seq=0) for _ in range(250)]
+    async with pool.connection() as connection:
+        for pen in pens:
+            await connection.execute(INSERT_RUN, (pen.run_id,))
+
+    for number in range(2):
+        for pen in pens:
+            await events.append(pen, "custom", str(number))
+    for pen in pens:
+        await end(pen)
+
+    for pen in pens:
+        assert [data for _, _, data in await collect(events, pen.run_id)] == ["0", "1", "{}"]
+
+
+async def test_the_terminal_status_is_visible_with_the_end(events, elsewhere, pen, end, pool):
+    reading = asyncio.create_task(collect(elsewhere, pen.run_id))
+    await end(pen)
+    await reading
+
+    async with pool.connection() as connection:
+        cursor = await connection.execute("SELECT status FROM runs WHERE run_id = %s", (pen.run_id,))
+        assert await cursor.fetchone() == {"status": "success"}
+
+
+async def test_a_pen_of_an_older_epoch_writes_nothing_and_is_told(events, pen, end):
+    told = asyncio.Event()
+    stale = log.Pen(run_id=pen.run_id, epoch=0, seq=0, on_lost=told.set)
+
+    await events.append(stale, "custom", '"stale"')
+    await told.wait()
+    await end(pen)
+
+    assert await collect(events, pen.run_id) == [(1, "end", "{}")]
+
+
+async def test_a_pen_is_told_when_its_run_shall_end(events, pen, pool):
+    told = asyncio.Event()
+    pen.on_cancel = told.set
+    async with pool.connection() as connection:
+        await connection.execute("UPDATE runs SET cancel_action = 'interrupt'")
+
+    await events.append(pen, "custom", "1")
+
+    await told.wait()
+
+
+async def test_writing_goes_on_after_every_connection_was_lost(events, elsewhere, pen, end, database_url):
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+    await events.append(pen, "custom", "1")
+    await end(pen)
+
+    assert [name for _, name, _ in await collect(elsewhere, pen.run_id)] == ["custom", "end"]
