@@ -141,9 +141,11 @@ def replayed(call: models.ToolCall) -> models.ToolCall | None:
 
 def repeated(call: models.ToolCall) -> models.ToolCall | None:
     """Write that `call` repeats an earlier one under a new key, and return the row with its answer."""
+    if call.repeat_guard is None:
+        return None
     same = models.ToolCall.objects.select_for_update(no_key=True)
     original = same.filter(run_id=call.run_id, repeat_guard=call.repeat_guard).first()
-    if call.repeat_guard is None or original is None:
+    if original is None:
         return None
     count = original.repeats.count() + 1
     call.repeat_of, call.repeat_guard = original, None
@@ -238,7 +240,9 @@ def _answer_of_repeat(original: models.ToolCall) -> dict[str, Any]:
         note = "The same call already waits for a person's decision; it was not asked twice."
         answer = ToolCallAnswer(status=ToolCallStatus.DECLINED, note=note)
     else:
-        answer = ToolCallAnswer.model_validate(original.response).model_copy(update={"note": _REPEAT_NOTE})
+        earlier = ToolCallAnswer.model_validate(original.response)
+        notes = [_REPEAT_NOTE] + ([earlier.note] if earlier.note else [])
+        answer = earlier.model_copy(update={"note": " ".join(notes)})
     return answer.model_dump(mode="json", by_alias=True)
 
 

@@ -120,6 +120,15 @@ def test_an_edit_runs_the_edited_arguments_and_keeps_both(ask, approval, decide)
     assert "A person changed the arguments" in ask().json()["note"]
 
 
+def test_a_model_that_repeats_an_edited_call_is_told_of_the_edit(approval, decide, run, approved_tool):
+    decide(approval, "edit", arguments={"name": "blue"})
+
+    answer = testing.call_tool(approved_tool, {"name": "red"}, run=run)
+
+    assert answer.result["name"] == "blue"
+    assert all(told in answer.note for told in ("made before", '"blue"'))
+
+
 def test_an_edit_that_does_not_fit_the_schema_leaves_the_question_open(approval, decide, problem_of):
     response = decide(approval, "edit", arguments={"name": 1})
 
