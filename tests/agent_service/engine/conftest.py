@@ -67,15 +67,15 @@ class Stage:
 
         return name, fail
 
-
-def chain(*nodes):
-    builder = StateGraph(State)
-    for name, node in nodes:
-        builder.add_node(name, node)
-    names = [START, *(name for name, _ in nodes), END]
-    for first, second in itertools.pairwise(names):
-        builder.add_edge(first, second)
-    return builder
+    @staticmethod
+    def chain(*nodes):
+        builder = StateGraph(State)
+        for name, node in nodes:
+            builder.add_node(name, node)
+        names = [START, *(name for name, _ in nodes), END]
+        for first, second in itertools.pairwise(names):
+            builder.add_edge(first, second)
+        return builder
 
 
 @pytest.fixture
@@ -87,11 +87,11 @@ def stage():
 def graphs(stage):
     """Graphs by name; a test may add its own before it opens services."""
     return {
-        "plain": chain(stage.node("first"), stage.node("second")),
-        "gated": chain(stage.node("first"), stage.gate("gate"), stage.node("last")),
-        "asking": chain(stage.question("ask"), stage.node("after")),
-        "asking_twice": chain(stage.question("ask", twice=True)),
-        "failing": chain(stage.node("first"), stage.failure("fail", ValueError("no such thing"))),
+        "plain": stage.chain(stage.node("first"), stage.node("second")),
+        "gated": stage.chain(stage.node("first"), stage.gate("gate"), stage.node("last")),
+        "asking": stage.chain(stage.question("ask"), stage.node("after")),
+        "asking_twice": stage.chain(stage.question("ask", twice=True)),
+        "failing": stage.chain(stage.node("first"), stage.failure("fail", ValueError("no such thing"))),
     }
 
 
