@@ -53,9 +53,9 @@ _REPLAY = """
 _COUNT = """
     INSERT INTO mandate_callcount AS counted (run_id, tool_calls, writes, per_tool)
     SELECT %(run)s, 1, %(write)s, jsonb_build_object(%(tool)s::text, 1)
-    WHERE COALESCE(%(tool_calls)s, 1) > 0
-      AND COALESCE(%(writes)s, %(write)s) >= %(write)s
-      AND COALESCE(%(of_tool)s, 1) > 0
+    WHERE COALESCE(%(tool_calls)s::int, 1) > 0
+      AND COALESCE(%(writes)s::int, %(write)s) >= %(write)s
+      AND COALESCE(%(of_tool)s::int, 1) > 0
     ON CONFLICT (run_id) DO UPDATE SET
         tool_calls = counted.tool_calls + 1,
         writes = counted.writes + %(write)s,
@@ -66,7 +66,6 @@ _COUNT = """
       AND (%(writes)s::int IS NULL OR counted.writes + %(write)s <= %(writes)s)
       AND (%(of_tool)s::int IS NULL OR COALESCE((counted.per_tool ->> %(tool)s)::int, 0) < %(of_tool)s)
 """
-
 
 _REPEAT_NOTE = (
     "This call was made before with the same arguments. This is the answer it got; nothing was done again."
@@ -187,10 +186,11 @@ def finish(call: models.ToolCall, answer: ToolCallAnswer) -> None:
 
 
 def link(call: models.ToolCall, context: tool_context.Context) -> None:
-    """Keep which records a call touched."""
-    if not context.touched:
+    """Keep which records a call touched; what it deleted can no longer be linked to."""
+    kept = [record for record in context.touched if record.pk is not None]
+    if not kept:
         return
-    found = {(ContentType.objects.get_for_model(record), str(record.pk)) for record in context.touched}
+    found = {(ContentType.objects.get_for_model(record), str(record.pk)) for record in kept}
     models.ToolCallLink.objects.bulk_create(
         [models.ToolCallLink(tool_call=call, content_type=kind, object_id=pk) for kind, pk in found],
         ignore_conflicts=True,

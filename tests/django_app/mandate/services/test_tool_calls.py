@@ -81,9 +81,11 @@ def test_a_newer_worker_is_given_the_older_ones_answer(start_run, add_tool):
 
 
 def test_a_deletion_is_answered_again_after_its_record_is_gone(start_run, declare):
-    def drop_group(_context: tools.Context, call: Ask) -> Text:
+    def drop_group(context: tools.Context, call: Ask) -> Text:
         """Delete a group."""
-        Group.objects.get(name=call.text).delete()
+        group = Group.objects.get(name=call.text)
+        context.link(group)
+        group.delete()
         return Text(text="gone")
 
     Group.objects.create(name="red")
