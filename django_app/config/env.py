@@ -22,6 +22,11 @@ def text(name: str, *, hint: str) -> str:
     return value
 
 
+def optional(name: str) -> str | None:
+    """Return a variable that may be left out."""
+    return os.environ.get(name, "").strip() or None
+
+
 def listing(name: str, default: str = "") -> list[str]:
     """Return a comma-separated variable."""
     return [part.strip() for part in os.environ.get(name, default).split(",") if part.strip()]

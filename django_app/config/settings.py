@@ -1,10 +1,6 @@
 """Settings of the Django project that serves Mandate."""
 
-from pathlib import Path
-
 from config import env
-
-BASE_DIR = Path(__file__).resolve().parent.parent
 
 SECRET_KEY = env.text(
     "DJANGO_SECRET_KEY", hint="at least 50 random characters; `manage.py mandate_keys` prints them"
@@ -70,9 +66,10 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
-WHITENOISE_USE_FINDERS = True
-"""Files of the apps are served without `collectstatic` as well."""
+STATIC_ROOT = env.optional("DJANGO_STATIC_ROOT")
+"""Where `collectstatic` gathers the apps' files; without it they are served as they lie."""
+
+WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SESSION_COOKIE_HTTPONLY = True
