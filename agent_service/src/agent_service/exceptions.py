@@ -10,6 +10,7 @@
   x ToolCallError
     + ToolInvalidArguments  the arguments fail the tool's schema; the model may correct them
     + ToolRejected          a business rule refused
+    + ToolRepeated          the model said the same too often; it is told to go on
     + ToolRefused           the mandate does not allow it: not granted, limit spent, run not active
     + ToolFailed            Django could not do it, or the call itself is a bug
     + ToolUnavailable       no answer in time; safe to repeat with the same key
@@ -85,6 +86,13 @@ class ToolRejected(ToolCallError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(ErrorCode.REJECTED, detail)
+
+
+class ToolRepeated(ToolCallError):
+    """The same call was made too often. Nothing was done; the model is told to go on."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(ErrorCode.REPEATED_CALL, detail)
 
 
 class ToolRefused(ToolCallError):

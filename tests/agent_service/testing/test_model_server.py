@@ -1,3 +1,5 @@
+import time
+
 import httpx
 import openai
 import pytest
@@ -184,3 +186,13 @@ async def test_models_and_control_over_http(base_url, server):
     assert [model["id"] for model in models.json()["data"]] == list(model_server.MODELS)
     assert control.status_code == 204
     assert server.control.latency == 0.01
+
+
+@pytest.mark.parametrize("control", [{"latency": 0.05}, {"chunk_delay": 0.05}])
+async def test_latency_delays_an_answer(chat, server, control):
+    server.set(model_server.Control(**control))
+    start = time.monotonic()
+
+    await chat().ainvoke(HELLO)
+
+    assert time.monotonic() - start >= 0.05

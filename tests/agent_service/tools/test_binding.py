@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from agent_service import exceptions
 from agent_service.testing import django
 from agent_service.tools import binding
-from shared_schemas import tools
+from shared_schemas import problems, tools
 from shared_schemas.problems import ErrorCode
 
 CONFIG = {"configurable": {"thread_id": "thread"}}
@@ -201,6 +201,16 @@ async def test_a_tool_may_tell_the_model_of_a_business_rule(agent, run):
 
     assert told(state)[0].status == "error"
     assert told(state)[0].text == "This note is not allowed."
+
+
+async def test_a_model_that_repeats_itself_is_told(agent, run, subject):
+    body = problems.Problem(title="t", status=422, detail="You did this.", code=ErrorCode.REPEATED_CALL)
+    subject.faults.append(django.Fault(status=422, body=body.model_dump_json().encode()))
+    _, graph = agent(calls(("add_note", {"text": "a"})))
+
+    state = await run(graph)
+
+    assert [(message.status, message.text) for message in told(state)] == [("error", "You did this.")]
 
 
 @pytest.mark.parametrize(

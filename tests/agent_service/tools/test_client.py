@@ -109,6 +109,8 @@ async def test_the_jitter_grows_to_ten_seconds_and_ends_after_five_minutes(open_
         (409, ErrorCode.CONFLICT, exceptions.ToolFailed),
         (422, ErrorCode.INVALID_ARGUMENTS, exceptions.ToolInvalidArguments),
         (422, ErrorCode.REJECTED, exceptions.ToolRejected),
+        (422, ErrorCode.REPEATED_CALL, exceptions.ToolRepeated),
+        (403, ErrorCode.LOOP_DETECTED, exceptions.ToolRefused),
         (422, ErrorCode.TOOL_FAILED, exceptions.ToolFailed),
         (422, ErrorCode.IDEMPOTENCY_KEY_REUSED, exceptions.ToolFailed),
         (500, ErrorCode.INTERNAL, exceptions.ToolFailed),

@@ -97,12 +97,11 @@ async def _call_from_model(
         if _corrections(spec.name, session.run_id, messages) >= spec.max_corrections:
             raise _failure(spec.name, error) from error
         return _correction(spec.name, session.run_id, runtime.tool_call_id, error)
-    except exceptions.ToolRejected as error:
-        if not spec.tell_model_rejections:
+    except (exceptions.ToolRejected, exceptions.ToolRepeated) as error:
+        if isinstance(error, exceptions.ToolRejected) and not spec.tell_model_rejections:
             raise _failure(spec.name, error) from error
-        return _message(
-            spec.name, runtime.tool_call_id, error.detail, {"code": error.code.value}, is_error=True
-        )
+        artifact = {"code": error.code.value}
+        return _message(spec.name, runtime.tool_call_id, error.detail, artifact, is_error=True)
     except exceptions.ToolCallError as error:
         raise _failure(spec.name, error) from error
     return _told(spec.name, runtime.tool_call_id, answer)
