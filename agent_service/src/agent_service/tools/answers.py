@@ -79,10 +79,8 @@ def error_of(response: httpx.Response, *, run_id: str) -> exceptions.ToolCallErr
     match response.status_code, problem.code:
         case HTTPStatus.CONFLICT, ErrorCode.STALE_WORKER:
             return exceptions.LeaseLost(run_id)
-        case HTTPStatus.UNPROCESSABLE_ENTITY, ErrorCode.INVALID_ARGUMENTS:
-            return exceptions.ToolInvalidArguments(problem.detail, problem.errors)
-        case HTTPStatus.UNPROCESSABLE_ENTITY, ErrorCode.REJECTED:
-            return exceptions.ToolRejected(problem.detail)
+        case HTTPStatus.UNPROCESSABLE_ENTITY, _:
+            return _refused_arguments(problem)
         case ((HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN), code):
             return exceptions.ToolRefused(code, problem.detail)
         case _, code:
@@ -99,6 +97,18 @@ def unreadable(response: httpx.Response, error: ValidationError) -> exceptions.T
         ErrorCode.TOOL_FAILED,
         f"Django's answer, HTTP {response.status_code}, is not in the contract: {places}.",
     )
+
+
+def _refused_arguments(problem: Problem) -> exceptions.ToolCallError:
+    match problem.code:
+        case ErrorCode.INVALID_ARGUMENTS:
+            return exceptions.ToolInvalidArguments(problem.detail, problem.errors)
+        case ErrorCode.REJECTED:
+            return exceptions.ToolRejected(problem.detail)
+        case ErrorCode.REPEATED_CALL:
+            return exceptions.ToolRepeated(problem.detail)
+        case code:
+            return exceptions.ToolFailed(code, problem.detail)
 
 
 def _check_storable(answer: ToolCallAnswer) -> None:
