@@ -12,7 +12,6 @@ from pathlib import Path
 import langgraph_sdk
 import pytest
 
-from agent_service import migrating
 from shared_schemas import keys, tokens
 
 DJANGO = keys.parse_signing(keys.generate())
@@ -23,9 +22,7 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture
-def environment(make_database):
-    database_url = make_database()
-    asyncio.run(migrating.migrate(database_url))
+def environment(database_url):
     return os.environ | {
         "AGENT_DATABASE_URL": database_url,
         "AGENT_SIGNING_KEY": keys.generate(),

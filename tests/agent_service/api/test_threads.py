@@ -51,6 +51,36 @@ async def test_a_key_for_another_thread_is_refused(client):
     assert refusal.value.body["code"] == "idempotency_key_reused"
 
 
+async def test_only_the_callers_threads_are_found(client, http, service, token):
+    mine = await client.threads.create()
+    headers = {"Authorization": f"Bearer {token(subject='somebody else')}"}
+
+    found = await client.threads.search()
+
+    others = await http.post("/threads/search", json={}, headers=headers)
+    assert [thread["thread_id"] for thread in found] == [mine["thread_id"]]
+    assert mine["thread_id"] not in {thread["thread_id"] for thread in others.json()}
+
+
+async def test_threads_are_found_by_metadata_and_status(client):
+    lists = await client.threads.create(metadata={"topic": "lists", "level": 1})
+    await client.threads.create(metadata={"topic": "joins", "level": 1})
+
+    found = await client.threads.search(metadata={"topic": "lists"}, status="idle")
+
+    assert [thread["thread_id"] for thread in found] == [lists["thread_id"]]
+    assert len(await client.threads.search(metadata={"level": 1}, limit=1, offset=1)) == 1
+    assert await client.threads.search(status="busy") == []
+
+
+async def test_a_thread_knows_the_graph_that_ran_on_it(client, thread_id):
+    await client.runs.wait(thread_id, "echo", input={"text": "ada"})
+
+    (found,) = await client.threads.search(metadata={"graph_id": "echo"})
+
+    assert found["thread_id"] == thread_id
+
+
 async def test_metadata_is_merged(client):
     thread = await client.threads.create(metadata={"a": 1, "b": 1})
 

@@ -120,6 +120,15 @@ class ThreadPatch(Payload):
     metadata: Metadata | None = None
 
 
+class ThreadSearch(Payload):
+    """`POST /threads/search`."""
+
+    metadata: Metadata | None = None
+    status: run.ThreadStatus | None = None
+    limit: Limit = 10
+    offset: Offset = 0
+
+
 class AssistantSearch(Payload):
     """`POST /assistants/search` and `/assistants/count`."""
 

@@ -18,6 +18,10 @@ from agent_service.engine import run
 from agent_service.events import log, sse
 from shared_schemas.problems import ErrorCode
 
+ERROR = "__error__"
+INTERRUPT = "__interrupt__"
+"""Where LangGraph's clients look for them in a run's result."""
+
 CONTROL_EVENTS = frozenset({"metadata", "error", "feedback", log.END})
 """They belong to every stream, whatever modes it asks for."""
 
@@ -76,13 +80,20 @@ class Follower:
         return sse.keep_alive(chunks, beat=beat, every=every, stop=self.stopping)
 
     async def _result(self, row: run.Run) -> AsyncIterator[bytes]:
+        try:
+            yield orjson.dumps(await self._outcome(row))
+        except exceptions.RequestError as gone:
+            yield orjson.dumps({ERROR: {"error": gone.code, "message": gone.detail}})
+
+    async def _outcome(self, row: run.Run) -> Any:
         ended = await self.end_of(row)
         if ended.error is not None:
-            yield orjson.dumps({"__error__": {"error": ended.error.code, "message": ended.error.message}})
-            return
+            return {ERROR: {"error": ended.error.code, "message": ended.error.message}}
         thread = await self.services.repository.thread(row.thread_id, owner=row.owner)
         interrupts = [interrupt for pending in thread.interrupts.values() for interrupt in pending]
-        yield orjson.dumps(_with_interrupts(thread.values, interrupts))
+        if not interrupts:
+            return thread.values
+        return (thread.values if isinstance(thread.values, dict) else {}) | {INTERRUPT: interrupts}
 
     async def _cancel(self, row: run.Run) -> None:
         # Runs after the answer ended, whoever ended it; a service that stops leaves its runs to another one.
@@ -148,9 +159,3 @@ async def _frames(events: AsyncIterator[log.RunEvent], modes: frozenset[str]) ->
 
 def _event_name(mode: str) -> str:
     return "messages" if mode == payloads.StreamMode.MESSAGES_TUPLE else mode
-
-
-def _with_interrupts(values: Any, interrupts: list[run.JsonObject]) -> Any:
-    if not interrupts:
-        return values
-    return (values if isinstance(values, dict) else {}) | {"__interrupt__": interrupts}

@@ -15,6 +15,7 @@ router = APIRouter(prefix="/threads", tags=["threads"])
 _FIND = problems_for(404)
 _NOTHING: Responses = {204: {"description": "Done"}}
 _EMPTY = payloads.ThreadCreate()
+_EVERY = payloads.ThreadSearch()
 
 Prefer = Annotated[str, Header()]
 
@@ -32,6 +33,21 @@ async def create_thread(
         idempotency=idempotency,
     )
     return answers.Thread.model_validate(thread)
+
+
+@router.post("/search", responses=problems_for(413, 415))
+async def search_threads(
+    caller: Reader, services: Services, body: payloads.ThreadSearch = _EVERY
+) -> list[answers.Thread]:
+    """Return the caller's threads whose metadata holds all that is asked for, latest first."""
+    found = await services.repository.threads(
+        owner=caller.subject,
+        metadata=body.metadata or {},
+        status=body.status,
+        limit=body.limit,
+        offset=body.offset,
+    )
+    return [answers.Thread.model_validate(thread) for thread in found]
 
 
 @router.get("/{thread_id}", responses=_FIND)
