@@ -13,6 +13,7 @@ from shared_schemas.runs import RunStatus
 pytestmark = pytest.mark.django_db
 
 RUNS = "/api/agents/runs/"
+UNKNOWN = uuid.UUID(int=1)
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_a_malformed_key_starts_nothing(post, agent, problem_of):
     assert not models.Run.objects.exists()
 
 
-@pytest.mark.parametrize("path", [RUNS, f"{RUNS}{uuid.uuid4()}/", f"{RUNS}{uuid.uuid4()}/events/"])
+@pytest.mark.parametrize("path", [RUNS, f"{RUNS}{UNKNOWN}/", f"{RUNS}{UNKNOWN}/events/"])
 def test_nobody_unknown_sees_runs(client, problem_of, path):
     response = client.get(path)
 
