@@ -10,6 +10,7 @@ COMMANDS: dict[str, Callable[[], None]] = {
     "demo": demo.demo,
     "up": up.up,
     "down": up.down,
+    "status": up.status,
     "token": up.token,
     "contracts": contracts.write,
 }

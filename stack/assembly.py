@@ -2,11 +2,11 @@
 
 import contextlib
 import os
-import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from stack import postgres, processes, services, state
 
@@ -22,11 +22,10 @@ class StackError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Databases:
-    """The two databases, and the server if it is ours."""
+    """The addresses of the two databases."""
 
     django: str
     agent: str
-    server: postgres.Server | None
 
 
 def open_databases(folder: state.Folder, say: Say) -> Databases:
@@ -38,30 +37,28 @@ def open_databases(folder: state.Folder, say: Say) -> Databases:
     given = [os.environ.get(name, "") for name in ("DATABASE_URL", "AGENT_DATABASE_URL")]
     if all(given):
         say("using the databases that DATABASE_URL and AGENT_DATABASE_URL name")
-        return Databases(django=given[0], agent=given[1], server=None)
+        return Databases(django=given[0], agent=given[1])
     if any(given):
         raise StackError("Set both DATABASE_URL and AGENT_DATABASE_URL, or neither.")
     say("starting PostgreSQL")
     server = postgres.start(folder.path / "postgres")
     for name in DATABASES:
         server.create(name)
-    return Databases(django=server.url(DATABASES[0]), agent=server.url(DATABASES[1]), server=server)
+    return Databases(django=server.url(DATABASES[0]), agent=server.url(DATABASES[1]))
 
 
 def prepare(layout: services.Layout, folder: state.Folder, say: Say) -> state.Login:
     """Migrate both sides, load the lessons and make a login."""
-    say("migrating both databases")
+    say("migrating both databases, loading the lessons")
+    known = state.login_of(folder)
+    password = known.password if known else secrets.token_urlsafe(12)
     with ThreadPoolExecutor(2) as pool:
-        ours = pool.submit(_run_manage, layout, folder, "migrate", "--verbosity", "0")
-        theirs = pool.submit(_run_agent, layout, folder, "migrate")
-        ours.result()
+        ours = pool.submit(_prepare_django, layout, folder, password)
+        theirs = pool.submit(_run, layout.agent_env(), folder, services.agent("migrate"))
+        token = ours.result()
         theirs.result()
-    say("loading the lessons")
-    _run_manage(layout, folder, "load_lessons")
-    login = state.login_of(folder)
-    if login is None:
-        login = _make_login(layout, folder)
-        state.keep_login(folder, login)
+    login = state.Login(username=state.LOGIN, password=password, token=token)
+    state.keep_login(folder, login)
     return login
 
 
@@ -73,64 +70,66 @@ def running(layout: services.Layout, folder: state.Folder, say: Say) -> Iterator
         _start(layout, folder, started, say)
         yield started
     except BaseException:
-        processes.stop(*started)
+        stop(folder, started)
         raise
 
 
+def stop(folder: state.Folder, started: Sequence[processes.Process]) -> None:
+    """Stop services."""
+    processes.stop(*started)
+    state.forget_running(folder)
+
+
+def stop_database(folder: state.Folder) -> None:
+    """Stop the embedded server, if it runs."""
+    if server := postgres.find(folder.path / "postgres"):
+        server.stop()
+
+
 def _start(layout: services.Layout, folder: state.Folder, started: list[processes.Process], say: Say) -> None:
-    def start(name: str, command: list[str], env: dict[str, str]) -> processes.Process:
-        cwd = services.DJANGO_APP if env is django_env else services.ROOT
-        process = processes.start(name, command, env=env, cwd=cwd, log_folder=folder.logs)
-        started.append(process)
-        return process
-
-    django_env, agent_env = layout.django_env(), layout.agent_env()
-    ready: list[tuple[processes.Process, str]] = []
+    ports = {"django": layout.django_port, "agent": layout.agent_port}
     if layout.model_port is not None:
-        say(
-            "starting the scripted model server: no provider key is set, its answers are written down beforehand"
-        )
-        command = services.model_server(layout.model_port)
-        ready.append((start("model", command, agent_env), f"http://127.0.0.1:{layout.model_port}/v1/models"))
-    say("starting Django, the dispatcher and the agent service")
-    ready.append((start("django", services.django(layout), django_env), f"{layout.django_url}/ok"))
-    ready.append((start("agent", services.agent("serve"), agent_env), f"{layout.agent_url}/ok"))
-    start("dispatcher", services.manage("mandate_dispatcher"), django_env)
-    for process, url in ready:
-        processes.wait_until_ready(process, url)
-
-
-def _make_login(layout: services.Layout, folder: state.Folder) -> state.Login:
-    password = secrets.token_urlsafe(12)
-    user = {
-        "DJANGO_SUPERUSER_USERNAME": state.LOGIN,
-        "DJANGO_SUPERUSER_EMAIL": f"{state.LOGIN}@localhost",
-        "DJANGO_SUPERUSER_PASSWORD": password,
+        say("no provider key is set: a scripted model server answers, what it says is written beforehand")
+    for name, command, env, cwd in _commands(layout):
+        say(f"starting {name}")
+        started.append(processes.start(name, command, env=env, cwd=cwd, log_folder=folder.logs))
+        state.keep_running(folder, started, ports)
+    addresses = {
+        "models": f"http://127.0.0.1:{layout.model_port}/ok",
+        "django": f"{layout.django_url}/ok",
+        "agent-service": f"{layout.agent_url}/ok",
     }
-    _run_manage(layout, folder, "createsuperuser", "--noinput", extra=user)
-    printed = _run_manage(layout, folder, "drf_create_token", state.LOGIN)
-    found = re.search(r"[0-9a-f]{40}", printed)
-    assert found is not None
-    return state.Login(username=state.LOGIN, password=password, token=found[0])
+    for process in started:
+        if process.name in addresses:
+            processes.wait_until_ready(process, addresses[process.name])
+    for process in started:
+        if process.running() is None:
+            raise processes.ProcessError(f"{process.name} ended at once:\n{process.tail()}")
 
 
-def _run_manage(
-    layout: services.Layout, folder: state.Folder, *arguments: str, extra: dict[str, str] | None = None
-) -> str:
+def _commands(layout: services.Layout) -> Iterator[tuple[str, list[str], dict[str, str], Path]]:
+    django, agent = layout.django_env(), layout.agent_env()
+    if layout.model_port is not None:
+        yield "models", services.model_server(layout.model_port), agent, services.ROOT
+    yield "django", services.django(layout), django, services.DJANGO_APP
+    yield "dispatcher", services.manage("mandate_dispatcher"), django, services.DJANGO_APP
+    yield "agent-service", services.agent("serve"), agent, services.ROOT
+
+
+def _prepare_django(layout: services.Layout, folder: state.Folder, password: str) -> str:
+    """Return the login's token."""
+    env = layout.django_env()
+    _run(env, folder, services.manage("migrate", "--verbosity", "0"))
+    command = services.manage("load_lessons", "--editor", state.LOGIN)
+    return _run(env | {"EDITOR_PASSWORD": password}, folder, command).splitlines()[-1]
+
+
+def _run(env: dict[str, str], folder: state.Folder, command: list[str]) -> str:
+    django = "manage.py" in command
     return processes.run(
-        f"manage-{arguments[0]}",
-        services.manage(*arguments),
-        env=layout.django_env() | (extra or {}),
-        cwd=services.DJANGO_APP,
-        log_folder=folder.logs,
-    )
-
-
-def _run_agent(layout: services.Layout, folder: state.Folder, *arguments: str) -> str:
-    return processes.run(
-        f"agent-{arguments[0]}",
-        services.agent(*arguments),
-        env=layout.agent_env(),
-        cwd=services.ROOT,
+        ("manage-" if django else "agent-") + (command[2] if django else command[3]),
+        command,
+        env=env,
+        cwd=services.DJANGO_APP if django else services.ROOT,
         log_folder=folder.logs,
     )

@@ -1,9 +1,11 @@
 """What a stack keeps between commands: its secrets, its login and its running processes."""
 
+import contextlib
+import fcntl
 import json
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,22 @@ class Folder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """What an earlier command started."""
+
+    started: tuple[processes.Process, ...] = ()
+    ports: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def alive(self) -> list[processes.Process]:
+        return [process for process in self.started if process.running()]
+
+    @property
+    def is_whole(self) -> bool:
+        return bool(self.started) and len(self.alive) == len(self.started)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
     """A person who can sign in."""
 
@@ -37,6 +55,18 @@ class Login:
     password: str = field(repr=False)
     token: str = field(repr=False)
     """For the people's REST API: `Authorization: Token ...`."""
+
+
+@contextlib.contextmanager
+def locked(folder: Folder) -> Iterator[bool]:
+    """Hold the folder for one command; yield whether nobody else does."""
+    with (folder.path / "lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def secrets_of(folder: Folder) -> services.Secrets:
@@ -72,11 +102,11 @@ def keep_running(folder: Folder, running: Sequence[processes.Process], ports: di
     _write(folder.path / "running.json", {"processes": known, "ports": ports})
 
 
-def running_in(folder: Folder) -> tuple[list[processes.Process], dict[str, int]]:
-    """Return the processes of a stack that still run, and its ports."""
+def noted_in(folder: Folder) -> Noted:
+    """Return what was noted, alive or not."""
     known = _read(folder.path / "running.json") or {"processes": [], "ports": {}}
-    noted = [processes.Process(**each | {"log": Path(each["log"])}) for each in known["processes"]]
-    return [process for process in noted if process.running()], known["ports"]
+    noted = (processes.Process(**each | {"log": Path(each["log"])}) for each in known["processes"])
+    return Noted(started=tuple(noted), ports=known["ports"])
 
 
 def forget_running(folder: Folder) -> None:

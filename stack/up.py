@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from stack import assembly, postgres, processes, services, state
+from stack import assembly, processes, services, state
 
 FOLDER = state.Folder(path=services.ROOT / ".mandate")
 
@@ -13,36 +13,42 @@ def up() -> None:
     """Start the stack and return when it is ready.
 
     Raises:
-        StackError: it runs already in part, or a port is taken.
+        StackError: a port is taken, or another command is at work on the stack.
     """
-    alive, ports = state.running_in(FOLDER)
-    if alive:
-        login = state.login_of(FOLDER)
-        assert login is not None
-        print("the stack is running already; `make down` stops it")
-        _tell(ports, login)
-        return
     FOLDER.make()
-    ports = {"django": _port("DJANGO_PORT", 8000), "agent": _port("AGENT_PORT", 8123)}
-    databases = assembly.open_databases(FOLDER, _say)
-    try:
-        layout = _layout(databases, ports)
-        login = assembly.prepare(layout, FOLDER, _say)
-        with assembly.running(layout, FOLDER, _say) as started:
-            state.keep_running(FOLDER, started, ports)
-    except BaseException:
-        _stop_server(databases.server)
-        raise
-    _tell(ports, login)
+    with state.locked(FOLDER) as ours:
+        if not ours:
+            raise assembly.StackError("Another `make up` is at work; wait for it.")
+        noted, login = state.noted_in(FOLDER), state.login_of(FOLDER)
+        if login and noted.is_whole:
+            print("the stack is running already; `make down` stops it")
+            _tell(noted.ports, login)
+            return
+        assembly.stop(FOLDER, noted.alive)
+        _start()
 
 
 def down() -> None:
     """Stop what `up` started; the data stays."""
-    alive, _ = state.running_in(FOLDER)
-    processes.stop(*alive)
-    state.forget_running(FOLDER)
-    _stop_server(postgres.find(FOLDER.path / "postgres"))
+    alive = state.noted_in(FOLDER).alive
+    assembly.stop(FOLDER, alive)
+    assembly.stop_database(FOLDER)
     print("stopped" if alive else "nothing was running")
+
+
+def status() -> None:
+    """Print what runs.
+
+    Raises:
+        StackError: not everything does.
+    """
+    noted, login = state.noted_in(FOLDER), state.login_of(FOLDER)
+    for process in noted.started:
+        now = f"runs, pid {process.pid}" if process.running() else "ended"
+        print(f"{process.name:<14} {now}, log {os.path.relpath(process.log)}")
+    if not login or not noted.is_whole:
+        raise assembly.StackError("The stack does not run whole; `make up` starts it.")
+    _tell(noted.ports, login)
 
 
 def token() -> None:
@@ -51,18 +57,30 @@ def token() -> None:
     Raises:
         StackError: the stack is not running.
     """
-    alive, ports = state.running_in(FOLDER)
-    if not alive:
+    noted = state.noted_in(FOLDER)
+    if not noted.alive:
         raise assembly.StackError("The stack is not running; `make up` starts it.")
     databases = assembly.open_databases(FOLDER, _say_nothing)
     printed = processes.run(
         "manage-mandate_token",
         services.manage("mandate_token", "--user", state.LOGIN),
-        env=_layout(databases, ports).django_env(),
+        env=_layout(databases, noted.ports).django_env(),
         cwd=services.DJANGO_APP,
         log_folder=FOLDER.logs,
     )
     print(printed.strip())
+
+
+def _start() -> None:
+    ports = {"django": _port("DJANGO_PORT", 8000), "agent": _port("AGENT_PORT", 8123)}
+    try:
+        layout = _layout(assembly.open_databases(FOLDER, _say), ports)
+        login = assembly.prepare(layout, FOLDER, _say)
+        with assembly.running(layout, FOLDER, _say):
+            _tell(ports, login)
+    except BaseException:
+        assembly.stop_database(FOLDER)
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +110,7 @@ def _layout(databases: assembly.Databases, ports: dict[str, int]) -> services.La
         agent_database_url=databases.agent,
         django_port=ports["django"],
         agent_port=ports["agent"],
-        model_port=None if services.has_provider() else ports.setdefault("model", processes.free_port()),
+        model_port=None if services.has_provider() else processes.free_port(),
         secrets=state.secrets_of(FOLDER),
         graphs=str(Path(graphs).resolve()) if graphs else None,
     )
@@ -107,11 +125,6 @@ def _port(variable: str, default: int) -> int:
             f"Port {text} is taken. Stop what listens there, or choose another {variable}."
         )
     return int(text)
-
-
-def _stop_server(server: postgres.Server | None) -> None:
-    if server is not None:
-        server.stop()
 
 
 def _say(text: str) -> None:

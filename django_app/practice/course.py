@@ -4,7 +4,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from django.contrib.auth import get_user_model
 from django.db import transaction
+from rest_framework.authtoken.models import Token
 
 from mandate.services import agents
 from practice import models
@@ -36,6 +38,18 @@ def load(*, default_model: str, folder: Path = FOLDER) -> Mapping[str, int]:
         models.StudentProfile.objects.update_or_create(slug=student["slug"], defaults=student)
     _ensure_author(default_model)
     return {"lessons": len(course["modules"]), "students": len(course["students"])}
+
+
+@transaction.atomic
+def ensure_editor(username: str, *, password: str) -> str:
+    """Make a person who may do everything, for trying things out, and return their token of the REST API."""
+    editor, _ = get_user_model().objects.update_or_create(
+        username=username, defaults={"is_staff": True, "is_superuser": True}
+    )
+    editor.set_password(password)
+    editor.save()
+    token, _ = Token.objects.get_or_create(user=editor)
+    return str(token.key)
 
 
 def _ensure_author(default_model: str) -> None:

@@ -1,0 +1,169 @@
+"""The demo's job, done over the people's REST API as a user would: start, follow, approve, read the result."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import psycopg
+
+from stack import ledger
+
+AGENT = "practice-author"
+ENDED = frozenset({"completed", "failed", "cancelled"})
+SHOWN = 100
+"""Characters of arguments and answers that are printed."""
+
+Say = Callable[[str], None]
+
+
+class JobError(Exception):
+    """A step did not go as it should."""
+
+    def __init__(self, message: str, *, blamed: str) -> None:
+        super().__init__(message)
+        self.blamed = blamed
+        """The process whose log will tell more."""
+
+
+def do(
+    http: httpx.Client, database: psycopg.Connection, *, by: str, within: float, say: Say
+) -> dict[str, Any]:
+    """Have practice tasks written for one lesson and one student, and publish the one that is asked about.
+
+    Raises:
+        JobError: with the step that failed.
+    """
+    run_id = _start(http, by=by, say=say)
+    deadline = time.monotonic() + within
+    watch = Watch(http=http, database=database, run_id=run_id, say=say, deadline=deadline)
+    run = watch.follow()
+    while run["status"] == "awaiting_approval":
+        _approve(http, run_id, by=by, say=say)
+        run = watch.follow()
+    if run["status"] != "completed":
+        raise JobError(f"the run ended as {run['status']}: {run['error']}", blamed="agent-service")
+    _show(run, say)
+    return run
+
+
+@dataclass(slots=True, kw_only=True)
+class Watch:
+    """Follows one run and tells what is new: the stream says what happens, the ledger what was done."""
+
+    http: httpx.Client
+    database: psycopg.Connection
+    run_id: str
+    say: Say
+    deadline: float
+    """On the monotonic clock."""
+
+    last_event_id: str | None = None
+    told: dict[str, str] = field(default_factory=dict)
+    """Calls of the ledger by id, with the status that was told."""
+
+    def follow(self) -> dict[str, Any]:
+        """Return the run when it has ended or waits for a person."""
+        for event, data in self._events():
+            if event == "status":
+                self.say(f"run: {data['status']}")
+                if data["status"] in ENDED | {"awaiting_approval"}:
+                    break
+            elif event.partition("|")[0] == "updates":
+                self._tell(data)
+                self._tell_ledger()
+        self._tell_ledger()
+        answer = self.http.get(f"/api/agents/runs/{self.run_id}/")
+        expect(answer, httpx.codes.OK)
+        run: dict[str, Any] = answer.json()
+        return run
+
+    def _events(self) -> Iterator[tuple[str, Any]]:
+        """Yield events from where the last stream ended."""
+        headers = {"Last-Event-ID": self.last_event_id} if self.last_event_id else {}
+        with self.http.stream("GET", f"/api/agents/runs/{self.run_id}/events/", headers=headers) as answer:
+            if answer.status_code != httpx.codes.OK:
+                answer.read()
+                expect(answer, httpx.codes.OK)
+            event, data = "", ""
+            for line in answer.iter_lines():
+                self._check_time()
+                name, _, value = line.partition(": ")
+                if name == "event":
+                    event = value
+                elif name == "data":
+                    data = value
+                elif name == "id":
+                    self.last_event_id = value
+                elif not line and data:
+                    yield event, json.loads(data)
+                    data = ""
+
+    def _check_time(self) -> None:
+        if time.monotonic() > self.deadline:
+            raise JobError("the run does not come to an end in time", blamed="agent-service")
+
+    def _tell(self, update: dict[str, Any]) -> None:
+        for node, change in update.items():
+            messages = change.get("messages", []) if isinstance(change, dict) else None
+            if node.startswith("__") or messages is None:
+                continue
+            if "messages" not in change:
+                self.say(f"graph: step {node!r} is done")
+            for message in messages:
+                for call in message.get("tool_calls", []) if message["type"] == "ai" else []:
+                    self.say(f"model: asks for {call['name']}({short(call['args'])})")
+
+    def _tell_ledger(self) -> None:
+        for call in ledger.calls(self.database, self.run_id):
+            if self.told.get(call.id) == call.status:
+                continue
+            self.told[call.id] = call.status
+            result = (call.response or {}).get("result")
+            answer = f" -> {short(result)}" if call.status == "succeeded" else ""
+            self.say(f"Django: {call.agent} {call.tool}({short(call.arguments)}): {call.status}{answer}")
+
+
+def _start(http: httpx.Client, *, by: str, say: Say) -> str:
+    task = {"module_id": 1, "student_id": 1, "count": 3}
+    answer = http.post("/api/agents/runs/", json={"agent": AGENT, "input": task})
+    expect(answer, httpx.codes.ACCEPTED)
+    run_id: str = answer.json()["run_id"]
+    say(f"{by} starts {AGENT} with {json.dumps(task)}: run {run_id}")
+    return run_id
+
+
+def _approve(http: httpx.Client, run_id: str, *, by: str, say: Say) -> None:
+    page = http.get("/api/agents/approvals/", params={"status": "pending"})
+    expect(page, httpx.codes.OK)
+    asked = [approval for approval in page.json()["results"] if approval["run_id"] == run_id]
+    if not asked:
+        raise JobError("the run waits for an approval that nobody is asked for", blamed="django")
+    for approval in asked:
+        say(f"{by} is asked: {approval['message']} {approval['tool']}({short(approval['arguments'])})")
+        where = f"/api/agents/approvals/{approval['approval_id']}/decision/"
+        expect(http.post(where, json={"decision": "approve"}), httpx.codes.OK)
+        say(f"{by} approves")
+
+
+def _show(run: dict[str, Any], say: Say) -> None:
+    for task in run["result"]["tasks"]:
+        say(f"result: task {task['id']}, {task['title']}{', verified' if task['verified'] else ''}")
+    for used in run["usage"]:
+        tokens = f"{used['input_tokens']} tokens in, {used['output_tokens']} out"
+        say(f"usage: {used['model']}, {used['calls']} calls, {tokens}")
+
+
+def expect(answer: httpx.Response, status: int) -> None:
+    """Raise what was answered instead of `status`."""
+    if answer.status_code != status:
+        asked = f"{answer.request.method} {answer.request.url.path}"
+        raise JobError(f"{asked} answered {answer.status_code}: {answer.text[:1000]}", blamed="django")
+
+
+def short(value: Any) -> str:
+    """Return JSON that fits on a line."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= SHOWN else text[:SHOWN] + " ..."
