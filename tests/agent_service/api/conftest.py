@@ -1,6 +1,5 @@
 """One agent service for all tests of its API: a real server and a real worker, in a thread of their own."""
 
-import threading
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,11 +9,11 @@ import httpx
 import langgraph_sdk
 import pytest
 import structlog
-import uvicorn
 
 from agent_service import app
 from agent_service.settings import Settings
 from shared_schemas import keys, tokens
+from tests import serving
 
 READ_AND_WRITE = frozenset({tokens.Scope.RUNS_READ, tokens.Scope.RUNS_WRITE})
 
@@ -25,25 +24,6 @@ DJANGO = keys.parse_signing(keys.generate())
 class Service:
     url: str
     settings: Settings
-
-
-class ThreadedServer(uvicorn.Server):
-    """Says when it is ready, or that it never will be."""
-
-    def __init__(self, config):
-        super().__init__(config)
-        self.decided = threading.Event()
-
-    async def startup(self, sockets=None):
-        try:
-            await super().startup(sockets)
-        finally:
-            self.decided.set()
-
-    @property
-    def url(self):
-        host, port = self.servers[0].sockets[0].getsockname()
-        return f"http://{host}:{port}"
 
 
 @pytest.fixture(scope="session")
@@ -72,16 +52,8 @@ def plain_logs():
 @pytest.fixture(scope="session")
 def service(settings, plain_logs):
     application = app.create_app(settings)
-    server = ThreadedServer(
-        uvicorn.Config(application, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=5)
-    )
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    server.decided.wait()
-    assert server.started, "the service did not start"
-    yield Service(url=server.url, settings=settings)
-    server.should_exit = True
-    thread.join()
+    with serving.serving(application) as url:
+        yield Service(url=url, settings=settings)
 
 
 @pytest.fixture
