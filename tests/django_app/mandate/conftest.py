@@ -1,11 +1,14 @@
 """Runs in every state that they can be in."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
-from mandate import models
+from mandate import exceptions, models
 from mandate.services import approvals, dispatcher, runs, webhooks
 from shared_schemas.runs import Decision
 from shared_schemas.tools import ToolCallStatus
@@ -105,3 +108,25 @@ def decide(make_user):
         return approvals.decide(approval.pk, Decision(decision="reject"), by=decider)
 
     return reject
+
+
+@pytest.fixture
+def at_once():
+    """Does all of it at the same moment, each on a connection of its own; returns values or refusals' codes."""
+
+    def run_all(*tasks):
+        barrier = threading.Barrier(len(tasks))
+
+        def run(task):
+            barrier.wait(timeout=10)
+            try:
+                return task()
+            except exceptions.MandateError as error:
+                return error.code
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(len(tasks)) as pool:
+            return [future.result(timeout=30) for future in [pool.submit(run, task) for task in tasks]]
+
+    return run_all

@@ -1,15 +1,13 @@
 """The ledger's laws with several connections at once."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import connection
 from pydantic import BaseModel
 
-from mandate import exceptions, models, testing, tools
+from mandate import models, testing, tools
 from mandate.services import approvals, runs, sessions, tool_calls
 from mandate.tokens import hash_run_token
 from shared_schemas.problems import ErrorCode
@@ -27,28 +25,6 @@ class Ask(tools.Schema):
 
 class Text(BaseModel):
     text: str
-
-
-@pytest.fixture
-def at_once():
-    """Does all of it at the same moment, each on a connection of its own; returns values or refusals' codes."""
-
-    def run_all(*tasks):
-        barrier = threading.Barrier(len(tasks))
-
-        def run(task):
-            barrier.wait(timeout=10)
-            try:
-                return task()
-            except exceptions.MandateError as error:
-                return error.code
-            finally:
-                connection.close()
-
-        with ThreadPoolExecutor(len(tasks)) as pool:
-            return [future.result(timeout=30) for future in [pool.submit(run, task) for task in tasks]]
-
-    return run_all
 
 
 def test_the_same_key_from_many_connections_has_one_effect(at_once, start_run, add_tool):
