@@ -92,3 +92,25 @@ def test_sigterm_ends_streams_early_and_hands_the_run_on(environment, token):
 
     assert "event: end" not in seen
     assert status == "pending"
+
+
+def test_graphs_that_cannot_be_read_stop_the_start_and_say_why_at_the_end(environment):
+    environment["AGENT_GRAPHS"] = "/nowhere.json"
+    command = [sys.executable, "-m", "agent_service", "serve"]
+
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 2
+    assert "Graphs cannot be read from '/nowhere.json'" in ended.stderr.splitlines()[-1]
+
+
+def test_a_database_that_is_not_there_is_named_without_a_traceback(environment):
+    environment["AGENT_DATABASE_URL"] = "postgresql://agent:hidden@/agents?host=/nowhere"
+    command = [sys.executable, "-m", "agent_service", "migrate"]
+
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("PostgreSQL cannot be used")
+    assert "hidden" not in ended.stderr
+    assert "Traceback" not in ended.stderr

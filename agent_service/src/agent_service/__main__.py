@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
+import psycopg
 import uvicorn
 from starlette.datastructures import State
 
@@ -49,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except exceptions.ConfigurationError as error:
         print(error, file=sys.stderr)
         return 2
+    except psycopg.OperationalError as error:
+        print(f"PostgreSQL cannot be used: {error}", file=sys.stderr)
+        return 1
     return status
 
 
@@ -84,7 +88,12 @@ def _serve(options: argparse.Namespace) -> int:
         timeout_graceful_shutdown=GRACE,
     )
     server = Server(config, application.state)
-    server.run()
+    try:
+        server.run()
+    except SystemExit:
+        if application.state.refusal is not None:
+            raise application.state.refusal from None
+        raise
     return 1 if server.worker_failed else 0
 
 

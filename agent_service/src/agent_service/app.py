@@ -3,15 +3,16 @@
 import asyncio
 import functools
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import metadata
 from typing import Any
 
+import psycopg
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.types import Lifespan
 
-from agent_service import bootstrap
+from agent_service import bootstrap, exceptions
 from agent_service.api import assistants, errors, middleware, runs, system, threads
 from agent_service.settings import Settings
 from shared_schemas import problems
@@ -28,7 +29,7 @@ def create_app(settings: Settings, *, with_worker: bool = True) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with bootstrap.open_services(settings) as services:
+        async with _open(app, settings) as services:
             app.state.services = services
             if with_worker:
                 app.state.worker = asyncio.create_task(services.worker.run(app.state.stopping))
@@ -40,6 +41,7 @@ def create_app(settings: Settings, *, with_worker: bool = True) -> FastAPI:
     app = _api(lifespan)
     app.state.stopping = asyncio.Event()
     app.state.worker = None
+    app.state.refusal = None
     app.add_middleware(middleware.JsonBody, max_bytes=settings.max_body_bytes)
     app.add_middleware(middleware.RequestId)
     return app
@@ -48,6 +50,18 @@ def create_app(settings: Settings, *, with_worker: bool = True) -> FastAPI:
 def openapi() -> dict[str, Any]:
     """Return the OpenAPI document; it needs neither a database nor keys."""
     return _api().openapi()
+
+
+@asynccontextmanager
+async def _open(app: FastAPI, settings: Settings) -> AsyncIterator[bootstrap.Services]:
+    async with AsyncExitStack() as stack:
+        try:
+            services = await stack.enter_async_context(bootstrap.open_services(settings))
+        except (exceptions.ConfigurationError, psycopg.OperationalError) as error:
+            # The server only says that it did not start; whoever started it says why.
+            app.state.refusal = error
+            raise
+        yield services
 
 
 def _api(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:

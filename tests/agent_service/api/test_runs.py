@@ -3,6 +3,8 @@ import uuid
 import pytest
 from langgraph_sdk import errors
 
+from shared_schemas import tokens
+
 SHOUTED = {"text": "ADA", "answers": []}
 ENDLESS = {"assistant_id": "endless", "input": {"text": ""}}
 
@@ -201,3 +203,20 @@ async def test_a_graph_is_found_by_its_assistants_id(client, thread_id):
     result = await client.runs.wait(thread_id, assistant["assistant_id"], input={"text": "ada"})
 
     assert result == SHOUTED
+
+
+async def test_a_run_with_a_mandate_is_taken_from_django_and_can_be_cancelled(http, token, thread_id):
+    mandate_run = str(uuid.uuid4())
+    http.headers["Authorization"] = f"Bearer {token(scopes=frozenset(tokens.Scope))}"
+
+    created = await http.post(
+        f"/threads/{thread_id}/runs",
+        json={"assistant_id": "echo", "input": {"text": "ada"}, "metadata": {"mandate_run": mandate_run}},
+    )
+
+    # Nobody answers at this Django's address: the worker waits for its tool session until it is told to stop.
+    path = created.headers["content-location"]
+    cancelled = await http.post(f"{path}/cancel", params={"wait": 1})
+    run = (await http.get(path)).json()
+    assert (created.status_code, cancelled.status_code) == (200, 204)
+    assert (run["status"], run["metadata"]["mandate_run"]) == ("interrupted", mandate_run)
