@@ -19,6 +19,7 @@ from mandate.services import approvals, runs
 from shared_schemas import keys
 from shared_schemas import tools as shared_tools
 from shared_schemas.runs import Decision
+from tests.contract import exchanges
 
 
 class AddNote(tools.Schema):
@@ -169,12 +170,23 @@ def subject(request, signing_key):
         yield real
 
 
+@pytest.fixture(scope="session")
+def tool_api():
+    return exchanges.Api(exchanges.TOOL_API)
+
+
 @pytest.fixture
-async def tool_client(subject, signing_key):
+async def tool_client(subject, signing_key, tool_api):
+    """The agent service's client; every request and every answer is held against Django's document."""
     if isinstance(subject, FakeSubject):
-        url, transport, key = "http://django.test", httpx.ASGITransport(subject.django.app()), signing_key
+        url, inner, key = "http://django.test", httpx.ASGITransport(subject.django.app()), signing_key
     else:
-        url, transport, key = subject.url, None, keys.parse_signing(settings.AGENT_SIGNING_KEY)
+        url, inner, key = (
+            subject.url,
+            httpx.AsyncHTTPTransport(),
+            keys.parse_signing(settings.AGENT_SIGNING_KEY),
+        )
+    transport = exchanges.CheckedTransport(inner, tool_api)
     async with client.open_client(django_url=url, signing_key=key, transport=transport) as opened:
         yield opened
 
