@@ -6,7 +6,8 @@ exactly the rest, across segments. A `status` event has no id: the current one i
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
@@ -59,12 +60,13 @@ class Position:
 
 async def follow(
     run_id: UUID, *, thread_id: UUID, acting_for: AbstractUser, after: Position
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str]:
     """Yield server-sent events until the run has ended."""
     async with notifications.board().watching(str(run_id)) as changed:
         follower = _Follower(run_id, thread_id, acting_for, after, changed)
-        async for frame in follower.frames():
-            yield frame
+        async with aclosing(follower.frames()) as frames:
+            async for frame in frames:
+                yield frame
 
 
 class _Follower:
@@ -80,12 +82,14 @@ class _Follower:
         self._told: selectors.Progress | None = None
         self._run: selectors.Progress
 
-    async def frames(self) -> AsyncIterator[str]:
+    async def frames(self) -> AsyncGenerator[str]:
         while True:
             await self._read()
             if self._segment <= len(self._run.agent_run_ids):
-                async for frame in self._segment_frames(self._run.agent_run_ids[self._segment - 1]):
-                    yield frame
+                agent_run_id = self._run.agent_run_ids[self._segment - 1]
+                async with aclosing(self._segment_frames(agent_run_id)) as frames:
+                    async for frame in frames:
+                        yield frame
                 self._segment, self._last = self._segment + 1, agent_client.FROM_THE_START
                 continue
             for frame in self._news():
@@ -95,7 +99,7 @@ class _Follower:
             if not await self._wait(HEARTBEAT):
                 yield _COMMENT
 
-    async def _segment_frames(self, agent_run_id: UUID) -> AsyncIterator[str]:
+    async def _segment_frames(self, agent_run_id: UUID) -> AsyncGenerator[str]:
         """Yield a segment's events to their end; a broken stream is taken up again where it broke."""
         while True:
             parts = agent_client.events(
@@ -105,8 +109,9 @@ class _Follower:
                 after=self._last,
             )
             try:
-                async for frame in self._live_frames(parts):
-                    yield frame
+                async with aclosing(self._live_frames(parts)) as frames:
+                    async for frame in frames:
+                        yield frame
             except exceptions.DeliveryFailed as error:
                 await self._read()
                 if error.permanent or self._run.is_ended:
@@ -116,23 +121,26 @@ class _Follower:
             else:
                 return
 
-    async def _live_frames(self, parts: AsyncGenerator[StreamPart]) -> AsyncIterator[str]:
+    async def _live_frames(self, parts: AsyncGenerator[StreamPart]) -> AsyncGenerator[str]:
         for frame in self._news(while_streaming=True):
             yield frame
-        async for part in _interleaved(parts, self._changed):
-            if part is not None:
-                self._last = part.id or self._last
-                if part.event not in _INTERNAL:
-                    yield _frame(part.event, part.data, f"{self._segment}-{self._last}")
-                continue
-            silent = not self._changed.is_set()
-            await self._read()
-            if silent and self._run.is_ended:
-                return
-            for frame in self._news(while_streaming=True):
-                yield frame
-            if silent:
-                yield _COMMENT
+        async with aclosing(_interleaved(parts, self._changed)) as both:
+            async for part in both:
+                if part is None:
+                    silent = not self._changed.is_set()
+                    await self._read()
+                    if silent and self._run.is_ended:
+                        return
+                    for frame in [*self._news(while_streaming=True), *([_COMMENT] if silent else [])]:
+                        yield frame
+                elif frame := self._passed_on(part):
+                    yield frame
+
+    def _passed_on(self, part: StreamPart) -> str:
+        self._last = part.id or self._last
+        if part.event in _INTERNAL:
+            return ""
+        return _frame(part.event, part.data, f"{self._segment}-{self._last}")
 
     def _news(self, *, while_streaming: bool = False) -> list[str]:
         """Return the status if it is new. An end, or a wait, is told after the last event that led to it."""

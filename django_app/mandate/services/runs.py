@@ -12,6 +12,7 @@ outcome was applied, or while a resume is on its way, is found when the next out
 """
 
 import hashlib
+import logging
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -27,6 +28,8 @@ from shared_schemas import json_values
 from shared_schemas.problems import ErrorCode, Failure, FieldProblem
 from shared_schemas.runs import RunStatus
 from shared_schemas.tools import Limits
+
+logger = logging.getLogger(__name__)
 
 MAX_INPUT_BYTES = 240 * 1024
 """Leaves room in a body of 256 KiB for what goes round it."""
@@ -57,6 +60,7 @@ def move(run: models.Run, status: RunStatus, *, failure: Failure | None = None) 
     run.error_code = failure.code if failure else ""
     run.error_message = failure.message if failure else ""
     run.save()
+    logger.info("run.moved run=%s status=%s segment=%s code=%s", run.pk, status, run.segment, run.error_code)
     notifications.notify(notifications.RUNS, str(run.pk))
     if run.is_ended:
         revoke_sessions(run)
@@ -90,21 +94,22 @@ def start(
     """
     known = agent if isinstance(agent, models.Agent) else _agent_named(agent)
     _check_input(input)
+    asked = [known.slug, input, model, str(thread_id), tools, limits and limits.model_dump(mode="json")]
     run = models.Run(
         agent=known,
         started_by_id=by.pk,
         input=dict(input),
         model=model or known.default_model,
-        tools=mandates.narrowed_tools(known, tools),
-        limits=mandates.narrowed_limits(known, limits).model_dump(mode="json", exclude_none=True),
         idempotency_key=idempotency_key,
+        request_digest=hashlib.sha256(json_values.canonical(asked).encode()).hexdigest(),
     )
-    run.thread_id = thread_id or run.pk
-    run.request_digest = _digest(run, continues=thread_id)
     if earlier := _repeated(run):
         return earlier
     if known.is_paused:
         raise exceptions.RequestRefused(ErrorCode.AGENT_PAUSED, f"The agent {known.slug!r} is paused.")
+    run.tools = mandates.narrowed_tools(known, tools)
+    run.limits = mandates.narrowed_limits(known, limits).model_dump(mode="json", exclude_none=True)
+    run.thread_id = thread_id or run.pk
     _check_conversation(run, continues=thread_id)
     return _insert(run)
 
@@ -196,11 +201,6 @@ def _check_input(given: Mapping[str, Any]) -> None:
         raise exceptions.RequestRefused(
             ErrorCode.BODY_TOO_LARGE, f"An input may have {MAX_INPUT_BYTES} bytes at most."
         )
-
-
-def _digest(run: models.Run, *, continues: uuid.UUID | None) -> str:
-    asked = [run.agent.slug, run.input, run.model, run.tools, run.limits, continues and str(continues)]
-    return hashlib.sha256(json_values.canonical(asked).encode()).hexdigest()
 
 
 def _repeated(run: models.Run) -> models.Run | None:

@@ -3,6 +3,8 @@ import uuid
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.test import Client
+from rest_framework.authtoken.models import Token
 
 from mandate import models
 from mandate.services import runs
@@ -44,6 +46,32 @@ def test_a_person_starts_a_run(post, agent, user):
     run = models.Run.objects.get(pk=created.run_id)
     assert (response.status_code, created.status) == (202, RunStatus.PENDING)
     assert (run.started_by, run.input, run.model) == (user, {"module_id": 1}, "gpt-other")
+
+
+def test_a_page_starts_a_run_with_its_csrf_token_only(agent, user, problem_of):
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(user)
+    browser.cookies["csrftoken"] = "a" * 32
+    body = json.dumps({"agent": agent.slug, "input": {}})
+
+    refused = browser.post(RUNS, body, content_type="application/json")
+    accepted = browser.post(RUNS, body, content_type="application/json", headers={"X-CSRFToken": "a" * 32})
+
+    assert problem_of(refused) == (403, ErrorCode.FORBIDDEN)
+    assert accepted.status_code == 202
+
+
+def test_a_program_starts_a_run_with_a_token(client, agent, user):
+    token = Token.objects.create(user=user)
+
+    response = client.post(
+        RUNS,
+        json.dumps({"agent": agent.slug, "input": {}}),
+        content_type="application/json",
+        headers={"Authorization": f"Token {token.key}"},
+    )
+
+    assert response.status_code == 202
 
 
 def test_a_query_is_short_for_the_research_agent(post, agent, settings):
