@@ -1,13 +1,25 @@
-"""A migrated database for each test, and settings that name it."""
+"""An empty migrated database for each test, and settings that name it."""
 
 import asyncio
 from datetime import timedelta
 
+import psycopg
 import pytest
 
-from agent_service import migrating
+from agent_service import migrating, telemetry
 from agent_service.settings import Settings
 from shared_schemas import keys
+
+EMPTY = (
+    "TRUNCATE threads, runs, run_events, webhooks, pgqueuer, pgqueuer_log, pgqueuer_statistics,"
+    " checkpoints, checkpoint_blobs, checkpoint_writes"
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def logs():
+    # Without it structlog draws each traceback with all its locals, which takes seconds.
+    telemetry.configure("WARNING")
 
 
 @pytest.fixture(scope="session")
@@ -18,8 +30,10 @@ def migrated_database(make_database):
 
 
 @pytest.fixture
-def database_url(make_database, migrated_database):
-    return make_database(migrated_database)
+def database_url(migrated_database):
+    with psycopg.connect(migrated_database, autocommit=True) as connection:
+        connection.execute(EMPTY)
+    return migrated_database
 
 
 @pytest.fixture

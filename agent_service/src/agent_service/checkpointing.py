@@ -1,18 +1,44 @@
 """Checkpoints of threads: LangGraph's own tables, read by a serializer that rebuilds known types only."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
+import psycopg
 import structlog
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from psycopg import errors
+from psycopg import AsyncCursor, errors
+from psycopg.rows import DictRow
 
 from agent_service import database
 
 TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
 
+FENCED = "LS001"
+"""The SQLSTATE that `hold_run` raises."""
+
 log = structlog.get_logger(__name__)
+
+
+class FencedSaver(AsyncPostgresSaver):
+    """Writes checkpoints for one worker's hold on one run, and refuses once another worker has it."""
+
+    def __init__(self, pool: database.Pool, serde: JsonPlusSerializer, *, run_id: UUID, epoch: int) -> None:
+        super().__init__(pool, serde=serde)
+        self.held = (run_id, epoch)
+
+    @asynccontextmanager
+    async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[AsyncCursor[DictRow]]:
+        if not pipeline:
+            async with super()._cursor() as cursor:
+                yield cursor
+            return
+        # What is written goes through a pipeline, and may be several transactions without this one.
+        async with super()._cursor(pipeline=True) as cursor, cursor.connection.transaction():
+            await cursor.execute("SELECT hold_run(%s, %s)", self.held)
+            yield cursor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +52,10 @@ class Checkpoints:
         """Return a saver for one run: it locks itself around every statement, so runs do not share one."""
         return AsyncPostgresSaver(self.pool, serde=self.serializer)
 
+    def saver_of(self, run_id: UUID, *, epoch: int) -> AsyncPostgresSaver:
+        """Return a saver whose writes fail once another worker has the run."""
+        return FencedSaver(self.pool, self.serializer, run_id=run_id, epoch=epoch)
+
     async def prune(self, thread_id: UUID) -> None:
         """Keep the latest checkpoint of a thread; leave it as it is if another run has begun."""
         try:
@@ -34,9 +64,17 @@ class Checkpoints:
             log.info("checkpoints.not_pruned", thread_id=str(thread_id), reason=type(error).__name__)
 
 
-def serializer(types: set[tuple[str, str]] = frozenset()) -> JsonPlusSerializer:  # type: ignore[assignment]
-    """Return a serializer that rebuilds LangChain's messages, plain values, and the given types."""
-    return JsonPlusSerializer(allowed_msgpack_modules=sorted(types) or None)
+def serializer() -> JsonPlusSerializer:
+    """Return a serializer that rebuilds plain values and LangChain's messages.
+
+    A graph adds the types of its own state when it is compiled: see `agent_service/__init__.py`.
+    """
+    return JsonPlusSerializer(allowed_msgpack_modules=None)
+
+
+def is_fenced(error: Exception) -> bool:
+    """Tell whether a checkpoint was refused because another worker has the run."""
+    return isinstance(error, psycopg.Error) and error.sqlstate == FENCED
 
 
 async def delete(connection: database.Connection, thread_id: UUID) -> None:

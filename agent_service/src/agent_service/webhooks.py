@@ -108,7 +108,7 @@ class Deliverer:
             response = await self.http.post(
                 message["url"], content=body, headers=headers | {"Content-Type": "application/json"}
             )
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             return type(error).__name__, False
         return str(response.status_code), response.is_success
 

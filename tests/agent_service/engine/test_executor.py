@@ -4,6 +4,7 @@ from datetime import timedelta
 import pytest
 from langgraph.errors import GraphDrained
 
+from agent_service import exceptions
 from agent_service.engine import run
 from agent_service.events import log
 from shared_schemas.problems import ErrorCode
@@ -250,3 +251,21 @@ async def test_a_caller_cannot_reach_langgraphs_own_settings(services, submissio
 
     thread = await services.repository.thread(ended.thread_id, owner=ended.owner)
     assert thread.values["trail"] == ["first", "second"]
+
+
+async def test_a_worker_that_lost_its_run_writes_no_checkpoint(
+    services, submission, open_execution, finish, stage, query
+):
+    payload = run.Payload(input={"text": "hello"}, durability="sync")
+    row = await services.queue.submit(submission("gated", payload=payload))
+    asleep = await open_execution(row)
+    sleeping = asyncio.create_task(asleep.perform())
+    await stage.reached.wait()
+    stage.go_on.set()
+    await services.worker.leases.claim(row.run_id)
+    before = await query("SELECT count(*) FROM checkpoints")
+
+    with pytest.raises(exceptions.LeaseLost):
+        await sleeping
+
+    assert await query("SELECT count(*) FROM checkpoints") == before

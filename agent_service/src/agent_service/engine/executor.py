@@ -85,6 +85,8 @@ class Execution:
         except Exception as error:  # the worker's boundary around one run
             if isinstance(error, TimeoutError) and limit.expired():
                 return await self._timed_out()
+            if checkpointing.is_fenced(error):
+                raise exceptions.LeaseLost(str(asked.run_id)) from error
             if failures.is_passing(error):
                 raise
             _log.warning("run.failed", exc_info=True)
@@ -140,7 +142,8 @@ class Execution:
             model=self.shared.models.get(named) if named else None,
             config=self._config(),
         )
-        self.graph = graph.copy({"checkpointer": self.shared.checkpoints.saver()})
+        saver = self.shared.checkpoints.saver_of(self.claim.run.run_id, epoch=self.claim.epoch)
+        self.graph = graph.copy({"checkpointer": saver})
         return self.graph
 
     def _config(self) -> RunnableConfig:

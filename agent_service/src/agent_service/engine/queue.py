@@ -8,7 +8,7 @@ from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from agent_service import database, exceptions
-from agent_service.engine import endings, jobs, repository, resumes, rows, run
+from agent_service.engine import endings, jobs, repository, resumes, rows, run, streaming
 from shared_schemas.problems import ErrorCode
 
 CANCEL_CHANNEL = "mandate_cancels"
@@ -30,6 +30,10 @@ class RunQueue:
         if submission.multitask_strategy is run.MultitaskStrategy.ROLLBACK:
             raise exceptions.RequestError(
                 ErrorCode.NOT_OFFERED, "The strategy 'rollback' is not offered yet; use 'interrupt'."
+            )
+        if unknown := sorted(set(submission.payload.stream_modes) - streaming.OFFERED):
+            raise exceptions.RequestError(
+                ErrorCode.NOT_OFFERED, f"These stream modes are not offered yet: {', '.join(unknown)}."
             )
         if known := await self._known(submission):
             return known

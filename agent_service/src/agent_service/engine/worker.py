@@ -126,7 +126,8 @@ class Worker:
 
     async def _take_up(self, job: Job) -> None:
         assert job.payload is not None
-        claim = await self.leases.claim(UUID(bytes=job.payload))
+        run_id = UUID(bytes=job.payload)
+        claim = await _persist(lambda: self.leases.claim(run_id))
         if claim is None:
             return
         with structlog.contextvars.bound_contextvars(
@@ -168,7 +169,8 @@ class Worker:
             raise exceptions.LeaseLost(str(claim.run.run_id))
         if work.task.cancelled():
             if work.cancelled:
-                await self._end(claim, await work.execution.cancelled(), pen=work.execution.pen)
+                outcome = await _persist(work.execution.cancelled)
+                await self._end(claim, outcome, pen=work.execution.pen)
             else:
                 await self._release(claim, work.execution.pen)
             return
