@@ -5,11 +5,16 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
 
 from stack import pytest_postgres
+
+# A shared machine is slow at times, and the same examples everywhere make a failure one that can be repeated.
+hypothesis.settings.register_profile("shared", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("shared")
 
 MakeDatabase = Callable[..., str]
 

@@ -4,7 +4,8 @@ import os
 
 from shared_schemas import keys
 
-_agent_key = keys.generate()
+# In the environment, so that processes a test starts believe the same key.
+_agent_key = os.environ.setdefault("TEST_AGENT_SIGNING_KEY", keys.generate())
 
 os.environ.setdefault("DJANGO_SECRET_KEY", "for tests only " * 5)
 os.environ.setdefault("DATABASE_URL", "postgresql://postgres@localhost/mandate")
