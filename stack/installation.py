@@ -4,13 +4,12 @@ PostgreSQL refuses to run as root, and an environment in root's home cannot be r
 For root there is therefore a copy of the programs, and the data, under a system folder of our own.
 """
 
-import hashlib
 import os
 import pwd
+import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
@@ -21,6 +20,8 @@ PROGRAMS = Path(PACKAGE, "pginstall18", "bin")
 
 SYSTEM_FOLDER = Path("/var/lib/mandate")
 ACCOUNT = "mandate-postgres"
+POINTER, OWNER = "home", "belongs-to"
+"""Root's folder names its home, and the home its folder: a folder that was deleted starts afresh."""
 
 _NOT_COPIED = shutil.ignore_patterns("pginstall", "include", "pkgconfig", "*.a", "__pycache__")
 
@@ -66,21 +67,48 @@ class Installation:
         )
 
 
-def home_of(folder: Path) -> Path:
-    """Return where the data of `folder` is kept."""
+def home_of(folder: Path) -> Path | None:
+    """Return where the data of `folder` is kept, if it was ever prepared."""
     if os.geteuid() != 0:
-        return folder
-    return SYSTEM_FOLDER / hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
+        return folder if folder.exists() else None
+    pointer = folder / POINTER
+    if not pointer.exists():
+        return None
+    name = pointer.read_text()
+    assert name.isalnum(), "nothing else is written there"
+    return SYSTEM_FOLDER / name
 
 
 def prepare(folder: Path) -> Installation:
     """Return the installation whose data belongs to `folder`, and make its home where that is missing."""
     package, home = _packaged(), home_of(folder)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.geteuid() != 0:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Installation(programs=package / PROGRAMS, home=home)
-    _make_open_folders((SYSTEM_FOLDER, home))
-    return Installation(programs=_copied(package) / PROGRAMS, home=home, account=_account(home))
+        return Installation(programs=package / PROGRAMS, home=folder)
+    _make_open_folder(SYSTEM_FOLDER)
+    programs = _copied(package) / PROGRAMS
+    if home is None or not home.exists():
+        home = _new_home(folder, programs)
+    return Installation(programs=programs, home=home, account=_account(home))
+
+
+def _new_home(folder: Path, programs: Path) -> Path:
+    """Make a home that `folder` points to, in place of one that it no longer does."""
+    for owner in SYSTEM_FOLDER.glob(f"*/{OWNER}"):
+        if owner.read_text() == str(folder):
+            _abandon(owner.parent, programs)
+    home = SYSTEM_FOLDER / secrets.token_hex(6)
+    _make_open_folder(home)
+    (home / OWNER).write_text(str(folder))
+    (folder / POINTER).write_text(home.name)
+    return home
+
+
+def _abandon(home: Path, programs: Path) -> None:
+    """Remove a home whose project folder was deleted and made again."""
+    left = Installation(programs=programs, home=home, account=_account(home))
+    left.run("pg_ctl", "stop", f"--pgdata={home / 'data'}", "--mode=immediate", "--wait")
+    shutil.rmtree(home)
 
 
 def _packaged() -> Path:
@@ -117,11 +145,10 @@ def _open_for_reading(folder: Path) -> None:
             path.chmod(0o755 if executable else 0o644)
 
 
-def _make_open_folders(folders: Iterable[Path]) -> None:
-    for folder in folders:
-        if not folder.exists():
-            folder.mkdir(parents=True)
-            folder.chmod(0o755)  # whatever the umask: the server's account has to get through
+def _make_open_folder(folder: Path) -> None:
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        folder.chmod(0o755)  # whatever the umask: the server's account has to get through
 
 
 def _account(home: Path) -> pwd.struct_passwd:

@@ -144,7 +144,8 @@ def start(folder: Path, *, durable: bool = True) -> Server:
 def find(folder: Path) -> Server | None:
     """Return the server of a folder if it runs."""
     folder = folder.resolve()
-    if not (installation.home_of(folder) / "data").exists():
+    home = installation.home_of(folder)
+    if home is None or not (home / "data").exists():
         return None
     installed = installation.prepare(folder)
     server = Server(installed=installed, socket_folder=_socket_folder(installed))

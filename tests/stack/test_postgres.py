@@ -1,3 +1,4 @@
+import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -94,7 +95,7 @@ def test_it_does_not_listen_on_tcp(server):
 
 def test_no_existing_folder_changes_its_mode(folder):
     folder.parent.mkdir(mode=0o700)
-    watched = (folder, installation.home_of(folder), Path(psycopg.__file__))
+    watched = (folder, installation.SYSTEM_FOLDER, Path(psycopg.__file__))
     before = modes(*watched)
 
     server = postgres.start(folder, durable=False)
@@ -111,6 +112,20 @@ def test_the_password_and_the_data_are_private(server):
 
     assert private["password"] == 0o600
     assert private["data"] == private["socket"] == 0o700
+
+
+def test_a_folder_that_was_deleted_starts_afresh(folder, server):
+    server.create("mandate")
+    shutil.rmtree(folder)
+
+    again = postgres.start(folder, durable=False)
+
+    try:
+        with psycopg.connect(again.admin_url("postgres")) as connection:
+            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = 'mandate'").fetchall()
+        assert found == []
+    finally:
+        again.remove()
 
 
 def test_a_start_that_was_interrupted_is_made_good(folder, server):

@@ -22,12 +22,12 @@ def test_loading_twice_changes_nothing(capsys):
 
 
 def test_a_loaded_lesson_is_brought_up_to_date(tmp_path):
-    course.load(default_model="gpt-5-mini")
+    course.load(default_model="gpt-4.1-mini")
     (tmp_path / "functions.md").write_text("A new text.")
     one = [{"slug": "functions", "title": "Functions", "language": "python", "position": 2}]
     (tmp_path / "course.json").write_text(json.dumps({"modules": one, "students": []}))
 
-    course.load(default_model="gpt-5-mini", folder=tmp_path)
+    course.load(default_model="gpt-4.1-mini", folder=tmp_path)
 
     assert models.Module.objects.get(slug="functions").body == "A new text."
     assert models.Module.objects.count() == 3
@@ -39,7 +39,7 @@ def test_a_lesson_has_the_length_of_one_sitting(lesson):
 
 
 def test_the_author_may_call_the_practice_tools_as_its_own_account():
-    course.load(default_model="gpt-5-mini")
+    course.load(default_model="gpt-4.1-mini")
 
     author = Agent.objects.get(slug=course.AUTHOR)
     assert set(author.tools) == set(course.AUTHOR_TOOLS)
