@@ -5,6 +5,7 @@ import pytest
 from agent_service import exceptions
 from agent_service.engine import leases, run
 from agent_service.events import log
+from shared_schemas.usage import ModelUsage
 
 SUCCESS = run.Outcome(status=run.RunStatus.SUCCESS, thread_status=run.ThreadStatus.IDLE)
 
@@ -81,11 +82,12 @@ async def test_a_stale_worker_writes_no_event_and_is_told(services, submission, 
 async def test_a_released_run_waits_again_and_its_attempt_does_not_count(services, submission, lease, query):
     row = await services.queue.submit(submission())
     await query("DELETE FROM pgqueuer RETURNING id")
+    used = [ModelUsage(model="m", calls=1, input_tokens=2, output_tokens=3)]
 
-    await lease.release(await lease.claim(row.run_id), [("custom", '"so far"')])
+    await lease.release(await lease.claim(row.run_id), used=used, events=[("custom", '"so far"')])
 
     released = await services.repository.run(row.run_id, thread_id=row.thread_id, owner=row.owner)
-    assert (released.status, released.attempt) == (run.RunStatus.PENDING, 0)
+    assert (released.status, released.attempt, released.usage) == (run.RunStatus.PENDING, 0, used)
     assert await query("SELECT payload FROM pgqueuer") == [(row.run_id.bytes,)]
     assert await query("SELECT event FROM run_events") == [("custom",)]
 

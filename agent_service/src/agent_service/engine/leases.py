@@ -8,6 +8,7 @@ from uuid import UUID
 from agent_service import database, exceptions
 from agent_service.engine import endings, jobs, rows, run
 from agent_service.events import log
+from shared_schemas.usage import ModelUsage
 
 ORPHANED_AFTER = timedelta(seconds=30)
 
@@ -61,7 +62,13 @@ class Leases:
             await endings.follow_up(connection, ended, outcome=outcome, events=events)
         return ended
 
-    async def release(self, claim: run.Claim, events: Sequence[tuple[str, str]] = ()) -> None:
+    async def release(
+        self,
+        claim: run.Claim,
+        *,
+        used: Sequence[ModelUsage] = (),
+        events: Sequence[tuple[str, str]] = (),
+    ) -> None:
         """Give a run to whoever is free, without counting the attempt.
 
         Raises:
@@ -69,7 +76,7 @@ class Leases:
         """
         async with self.pool.connection() as connection, connection.transaction():
             await connection.execute(rows.QUERIES["lock_thread"], {"thread_id": claim.run.thread_id})
-            row = await _held(connection, "release_run", claim)
+            row = await _held(connection, "release_run", claim, usage=rows.stored_usage(used))
             await log.keep(connection, claim.run.run_id, events)
             await jobs.enqueue(connection, rows.run_from(row))
 

@@ -88,7 +88,8 @@ RETURNING runs.*, before.epoch AS epoch_before,
     (SELECT coalesce(max(seq), 0) FROM run_events WHERE run_events.run_id = runs.run_id) AS last_seq
 
 -- name: release_run
-UPDATE runs SET status = 'pending', attempt = attempt - 1, worker = NULL, updated_at = now()
+UPDATE runs
+SET status = 'pending', attempt = attempt - 1, worker = NULL, usage = %(usage)s, updated_at = now()
 WHERE run_id = %(run_id)s AND epoch = %(epoch)s AND status = 'running'
 RETURNING *
 

@@ -1,5 +1,6 @@
 """Rows into runs and threads, and the statements they come from."""
 
+from collections.abc import Iterable
 from dataclasses import fields
 from importlib import resources
 from typing import Any
@@ -59,8 +60,12 @@ def ending_values(outcome: run.Outcome) -> Row:
     return {
         "status": outcome.status,
         "error": None if outcome.error is None else Jsonb(outcome.error.model_dump(mode="json")),
-        "usage": Jsonb([item.model_dump(mode="json") for item in outcome.usage]),
+        "usage": stored_usage(outcome.usage),
     }
+
+
+def stored_usage(items: Iterable[ModelUsage]) -> Jsonb:
+    return Jsonb([item.model_dump(mode="json") for item in items])
 
 
 def _frozen(name: str, value: Any) -> Any:

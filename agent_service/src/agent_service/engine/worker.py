@@ -172,16 +172,16 @@ class Worker:
                 outcome = await _persist(work.execution.cancelled)
                 await self._end(claim, outcome, pen=work.execution.pen)
             else:
-                await self._release(claim, work.execution.pen)
+                await self._release(claim, work)
             return
         error = work.task.exception()
         if error is None:
             await self._end(claim, work.task.result(), pen=work.execution.pen)
         elif isinstance(error, GraphDrained):
-            await self._release(claim, work.execution.pen)
+            await self._release(claim, work)
         elif isinstance(error, Exception) and failures.is_passing(error):
             _log.warning("run.database_away", exc_info=error)
-            await self._release(claim, work.execution.pen)
+            await self._release(claim, work)
         else:
             raise error
 
@@ -192,9 +192,10 @@ class Worker:
         if self.prune and pen:
             await self.executor.checkpoints.prune(ended.thread_id)
 
-    async def _release(self, claim: run.Claim, pen: log.Pen) -> None:
-        events = await self.events.close(pen)
-        await _persist(lambda: self.leases.release(claim, events))
+    async def _release(self, claim: run.Claim, work: Work) -> None:
+        events = await self.events.close(work.execution.pen)
+        used = work.execution.counter.totals()
+        await _persist(lambda: self.leases.release(claim, used=used, events=events))
         _log.info("run.released")
 
     def _on_cancel(self, run_id: str) -> None:
