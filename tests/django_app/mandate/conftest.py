@@ -130,3 +130,19 @@ def at_once():
             return [future.result(timeout=30) for future in [pool.submit(run, task) for task in tasks]]
 
     return run_all
+
+
+@pytest.fixture
+def cut_connections(transactional_db):
+    """Ends connections to the database, but not the one that asks: those whose last statement is like this."""
+
+    def cut(statement="%"):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE %s",
+                [statement],
+            )
+            return cursor.rowcount
+
+    return cut

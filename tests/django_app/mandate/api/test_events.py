@@ -145,6 +145,21 @@ async def test_a_stream_tells_when_a_worker_begins(follow, submitted):
     assert _status(event) == RunStatus.RUNNING
 
 
+async def test_a_stream_outlives_its_connection(follow, start, cut_connections):
+    run = await in_database(start)
+    stream = follow(run)
+    await anext(stream)
+    await in_database(_begin, run)
+    await anext(stream)  # so the connection is there
+
+    cut = await in_database(cut_connections, "LISTEN%")
+    await in_database(runs.cancel, run.pk)
+    rest = [event async for event in stream]
+
+    assert cut == 1
+    assert [_status(event) for event in rest] == [RunStatus.CANCELLED]
+
+
 async def test_a_failed_run_ends_its_stream_with_the_reason(follow, submitted, agent_service, report):
     run, fake_run = submitted
     agent_service.fail(fake_run, ErrorCode.MODEL_FAILED)

@@ -1,3 +1,5 @@
+import functools
+import queue
 import threading
 from datetime import timedelta
 
@@ -5,7 +7,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from mandate import exceptions, models
+from mandate import exceptions, models, notifications
 from mandate.services import dispatcher, outbox, runs
 from shared_schemas.problems import ErrorCode
 from shared_schemas.runs import RunStatus
@@ -264,25 +266,44 @@ def test_two_dispatchers_deliver_a_message_once(topic):
     assert topic.received == ["mail-1"]
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_committed_message_wakes_a_waiting_dispatcher(topic):
-    delivered, stopping = threading.Event(), threading.Event()
-
-    def deliver_and_say_so(message):
-        delivered.set()
-
-    outbox.topic("test.mail")(deliver_and_say_so)
+@pytest.fixture
+def dispatching(transactional_db):
+    """A thread that delivers what commits."""
+    stopping = threading.Event()
     thread = threading.Thread(target=dispatcher._deliver_until, args=(stopping,))
     thread.start()
-
-    with transaction.atomic():
-        outbox.write("test.mail", key="mail-1", payload={})
-    came = delivered.wait(5)
+    yield
     stopping.set()
-    outbox.notifications.notify(outbox.notifications.OUTBOX)
+    notifications.notify(notifications.OUTBOX)
     thread.join()
 
-    assert came
+
+@pytest.fixture
+def delivered():
+    """Grows with each delivery of a message of the topic `test.mail`."""
+    deliveries = queue.Queue()
+    outbox.topic("test.mail")(lambda message: deliveries.put(message.key))
+    return deliveries
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_committed_message_wakes_a_waiting_dispatcher(delivered, dispatching):
+    with transaction.atomic():
+        outbox.write("test.mail", key="mail-1", payload={})
+
+    assert delivered.get(timeout=5) == "mail-1"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_dispatcher_outlives_its_connections(delivered, dispatching, cut_connections):
+    outbox.write("test.mail", key="mail-1", payload={})
+    delivered.get(timeout=5)
+
+    cut_connections()
+    outbox.write("test.mail", key="mail-2", payload={})
+
+    # The first one may come again, if its delivery had not committed yet.
+    assert "mail-2" in iter(functools.partial(delivered.get, timeout=10), None)
 
 
 def _deliver_and_close():
