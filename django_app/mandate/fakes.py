@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
 from shared_schemas import idempotency, keys, signatures, tokens, webhooks
-from shared_schemas.problems import ErrorCode, Failure, Problem
+from shared_schemas.problems import MEDIA_TYPE, ErrorCode, Failure, Problem
 
 JsonObject = dict[str, Any]
 
@@ -46,7 +46,7 @@ class FakeRun:
         return {
             "run_id": self.run_id,
             "thread_id": self.thread_id,
-            "assistant_id": self.body["assistant_id"],
+            "assistant_id": str(uuid.uuid5(uuid.NAMESPACE_URL, self.body["assistant_id"])),
             "created_at": now,
             "updated_at": now,
             "status": self.status,
@@ -164,8 +164,10 @@ class FakeAgentService:
             }
             self._changed.notify_all()
 
-    def handle(self, method: str, path: list[str], owner: str, key: str, body: JsonObject) -> JsonObject:
-        """Answer a request that is no stream."""
+    def handle(
+        self, method: str, path: list[str], owner: str, key: str, body: JsonObject
+    ) -> JsonObject | None:
+        """Answer a request that is no stream; nothing where it is only taken."""
         self.asked.append(f"{method} /{'/'.join(path)}")
         if self.refusing:
             raise _Refusal(*self.refusing)
@@ -178,7 +180,7 @@ class FakeAgentService:
                 return self._threads[thread_id]
             case "POST", ["threads", thread_id, "runs", run_id, "cancel"]:
                 self.cancelled.append(self.find(thread_id, run_id, owner).run_id)
-                return {}
+                return None
         raise _Refusal(404, ErrorCode.NOT_FOUND)
 
     def find(self, thread_id: str, run_id: str, owner: str) -> FakeRun:
@@ -217,8 +219,9 @@ class FakeAgentService:
                 if run.body != body:
                     raise _Refusal(422, ErrorCode.IDEMPOTENCY_KEY_REUSED)
                 return run
-        thread: JsonObject = {"thread_id": thread_id, "values": None, "interrupts": {}}
-        self._threads.setdefault(thread_id, thread)
+        now = datetime.now(UTC).isoformat()
+        thread: JsonObject = {"thread_id": thread_id, "values": None, "interrupts": {}, "metadata": {}}
+        self._threads.setdefault(thread_id, thread | {"created_at": now, "updated_at": now})
         self._threads[thread_id]["status"] = "busy"
         self.runs.append(
             FakeRun(run_id=str(uuid.uuid4()), thread_id=thread_id, owner=owner, body=body, key=key)
@@ -249,16 +252,19 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             answer = fake.handle(self.command, path, owner, self.headers.get(idempotency.HEADER, ""), body)
         except tokens.InvalidTokenError:
-            self._send(401, _Refusal(401, ErrorCode.UNAUTHENTICATED).problem.model_dump(mode="json"))
+            self._refuse(_Refusal(401, ErrorCode.UNAUTHENTICATED))
         except _Refusal as refusal:
-            self._send(refusal.problem.status, refusal.problem.model_dump(mode="json"))
+            self._refuse(refusal)
         else:
-            self._send(200, answer)
+            self._send(202 if answer is None else 200, json.dumps(answer) if answer else "")
 
-    def _send(self, status: int, answer: JsonObject) -> None:
-        content = json.dumps(answer).encode()
+    def _refuse(self, refusal: _Refusal) -> None:
+        self._send(refusal.problem.status, refusal.problem.model_dump_json(), media_type=MEDIA_TYPE)
+
+    def _send(self, status: int, answer: str, *, media_type: str = "application/json") -> None:
+        content = answer.encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", media_type)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)

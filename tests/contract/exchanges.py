@@ -132,8 +132,9 @@ class Operation:
         )
 
     def _value_faults(self, values, name, *place):
-        """A parameter is a text, or what the text says as JSON, or a list of texts."""
+        """A parameter is a text, or what the text says as JSON, or a list of texts; a flag may be 0 or 1."""
         readings = [values[0], _from_json(values[0]), values]
+        readings += [values[0] == "1"] if values[0] in {"0", "1"} else []
         found = [list(self._document.faults(reading, *place)) for reading in readings]
         if all(found):
             yield f"parameter {name!r}: {found[0][0]}"
