@@ -71,6 +71,7 @@ lock: $(STAMP)
 	@$(LOCK) $(PROJECTS) --upgrade --extra server --group dev -o requirements-dev.txt \
 		-c agent_service/requirements.txt -c django_app/requirements.txt
 
-## make clean      removes the environment and all state of the stack; stop it first
+## make clean      stops the stack and removes all its data, and the environment
 clean:
+	@test ! -x $(BIN)/python || $(BIN)/python -m stack clean
 	@rm -rf $(VENV) .mandate

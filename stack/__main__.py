@@ -11,6 +11,7 @@ COMMANDS: dict[str, Callable[[], None]] = {
     "up": up.up,
     "down": up.down,
     "status": up.status,
+    "clean": up.clean,
     "token": up.token,
     "contracts": contracts.write,
 }

@@ -152,6 +152,14 @@ def find(folder: Path) -> Server | None:
     return server if server.is_running() else None
 
 
+def remove(folder: Path) -> None:
+    """Delete everything of a folder's server, running or not."""
+    home = installation.home_of(folder.resolve())
+    if home is not None and home.exists():
+        installed = installation.prepare(folder.resolve())
+        Server(installed=installed, socket_folder=_socket_folder(installed)).remove()
+
+
 def _make_cluster(server: Server, *, durable: bool) -> None:
     # Under another name until it is whole: initdb may be interrupted anywhere.
     making = server.installed.home / "making"

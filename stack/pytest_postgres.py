@@ -50,6 +50,5 @@ def _remove_abandoned() -> None:
     """Remove the servers of sessions that were killed."""
     for folder in SERVERS.glob("*"):
         if not psutil.pid_exists(int(folder.name)):
-            if server := postgres.find(folder):
-                server.remove()
+            postgres.remove(folder)
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,10 +1,11 @@
 """`make up`, `make down` and `make token`: the stack in the background."""
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from stack import assembly, processes, services, state
+from stack import assembly, demo, postgres, processes, services, state
 
 FOLDER = state.Folder(path=services.ROOT / ".mandate")
 
@@ -34,6 +35,15 @@ def down() -> None:
     assembly.stop(FOLDER, alive)
     assembly.stop_database(FOLDER)
     print("stopped" if alive else "nothing was running")
+
+
+def clean() -> None:
+    """Stop everything and delete all data."""
+    down()
+    for folder in (FOLDER, demo.FOLDER):
+        assembly.stop(folder, state.noted_in(folder).alive)
+        postgres.remove(folder.path / "postgres")
+    shutil.rmtree(FOLDER.path, ignore_errors=True)
 
 
 def status() -> None:

@@ -27,8 +27,7 @@ def own_databases():
 def folder(tmp_path):
     made = state.Folder(path=tmp_path / "demo")
     yield made
-    if server := postgres.find(made.path / "postgres"):
-        server.remove()
+    postgres.remove(made.path / "postgres")
 
 
 @pytest.fixture

@@ -128,6 +128,18 @@ def test_a_folder_that_was_deleted_starts_afresh(folder, server):
         again.remove()
 
 
+@pytest.mark.parametrize("stopped", [True, False], ids=["stopped", "running"])
+def test_a_removed_server_leaves_nothing(folder, server, stopped):
+    if stopped:
+        server.stop()
+
+    postgres.remove(folder)
+
+    assert not server.installed.home.exists()
+    assert not server.socket_folder.exists()
+    assert postgres.find(folder) is None
+
+
 def test_a_start_that_was_interrupted_is_made_good(folder, server):
     server.stop()
     server.data.rename(server.installed.home / "making")
