@@ -32,6 +32,8 @@ class Side:
     """One side's real application, and the passage to it."""
 
     url: str
+    """Of the passage."""
+
     passage: Any
 
 

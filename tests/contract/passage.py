@@ -74,7 +74,7 @@ class Passage:
     def _note(self, request, answer):
         with self._changed:
             self.faults += self._api.faults(request, answer)
-            self._passed.append((request.method, request.url.path, request.content.decode()))
+            self._passed.append((request.method, request.url.path, request.content.decode(errors="replace")))
             self._changed.notify_all()
 
 

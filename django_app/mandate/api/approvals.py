@@ -3,25 +3,21 @@
 import uuid
 
 from django.contrib.auth.models import AbstractUser, AnonymousUser
-from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from mandate import exceptions, models
-from mandate.api import bodies
+from mandate.api import bodies, pages
 from mandate.selectors import approvals as selectors
 from mandate.services import approvals
 from shared_schemas import runs as wire
 from shared_schemas.problems import ErrorCode, FieldProblem
 
 
-class Pages(CursorPagination):
+class Pages(pages.Pages):
     """Oldest first: who waited longest is asked about first."""
 
-    page_size = 50
-    page_size_query_param = "limit"
-    max_page_size = 200
     ordering = ("created_at", "id")
 
 
@@ -29,15 +25,15 @@ class Approvals(APIView):
     """`/api/agents/approvals/`, all or those of one `status` or `run`."""
 
     def get(self, request: Request) -> Response:
-        pages = Pages()
+        paged = Pages()
         found = selectors.visible_to(_person(request)).filter(**_filters(request))
         page = wire.ApprovalPage(
             results=[
                 selectors.as_wire(approval)
-                for approval in pages.paginate_queryset(found, request, self) or ()
+                for approval in paged.paginate_queryset(found, request, self) or ()
             ],
-            next=pages.get_next_link(),
-            previous=pages.get_previous_link(),
+            next=paged.get_next_link(),
+            previous=paged.get_previous_link(),
         )
         return Response(page.model_dump(mode="json"))
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from mandate.api import problems
+from mandate.api import pages, problems
 from shared_schemas import idempotency, runs, signatures, tools, webhooks
 from shared_schemas.problems import MEDIA_TYPE, ErrorCode, Problem
 
@@ -44,7 +44,7 @@ _KEY = _parameter("header", idempotency.HEADER, {"type": "string", "minLength": 
 _LAST_EVENT = _parameter("header", "Last-Event-ID", {"type": "string", "pattern": "^[0-9]+-.+$"})
 _PAGE = (
     _parameter("query", "cursor", _TEXT),
-    _parameter("query", "limit", {"type": "integer", "minimum": 1, "maximum": 200}),
+    _parameter("query", "limit", {"type": "integer", "minimum": 1, "maximum": pages.MAX_SIZE}),
 )
 _WEBHOOK_HEADERS = tuple(
     _parameter("header", name, _TEXT, required=True)
@@ -76,7 +76,7 @@ _PEOPLE = (
         summary="List runs, newest first.",
         security="person",
         answers={200: runs.RunPage},
-        refusals=(ErrorCode.NOT_FOUND,),
+        refusals=(ErrorCode.NOT_FOUND, ErrorCode.INVALID_REQUEST),
         parameters=_PAGE,
     ),
     _Operation(
@@ -282,7 +282,7 @@ def _answers(operation: _Operation) -> JsonObject:
         if model:
             answers[str(status)]["content"] = _content(operation.media_type, model)
         elif operation.media_type == "text/event-stream":
-            answers[str(status)]["content"] = {operation.media_type: {"schema": _TEXT}}
+            answers[str(status)]["content"] = {operation.media_type: {}}
     return answers
 
 

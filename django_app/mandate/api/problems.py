@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions as rest
 from rest_framework.response import Response
 
@@ -163,6 +164,7 @@ def answered(method: str) -> Callable[[View[P]], View[P]]:
     return decorate
 
 
+@csrf_exempt
 def not_found(request: HttpRequest, **_: str) -> HttpResponse:
     """Answer an address under an API's prefix that leads nowhere."""
     return answer(describe(ErrorCode.NOT_FOUND, f"There is nothing at {request.path!r}."))

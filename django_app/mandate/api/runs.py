@@ -3,13 +3,12 @@
 import uuid
 
 from django.contrib.auth.models import AbstractUser, AnonymousUser
-from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from mandate import conf, exceptions
-from mandate.api import bodies
+from mandate.api import bodies, pages
 from mandate.selectors import runs as selectors
 from mandate.services import runs
 from shared_schemas import idempotency
@@ -17,12 +16,9 @@ from shared_schemas import runs as wire
 from shared_schemas.problems import ErrorCode
 
 
-class Pages(CursorPagination):
-    """Newest first; a page keeps its place while runs are added."""
+class Pages(pages.Pages):
+    """Newest first."""
 
-    page_size = 50
-    page_size_query_param = "limit"
-    max_page_size = 200
     ordering = ("-created_at", "-id")
 
 
@@ -30,11 +26,11 @@ class Runs(APIView):
     """`/api/agents/runs/`."""
 
     def get(self, request: Request) -> Response:
-        pages = Pages()
-        found = pages.paginate_queryset(selectors.detailed(selectors.visible_to(request.user)), request, self)
+        paged = Pages()
+        found = paged.paginate_queryset(selectors.detailed(selectors.visible_to(request.user)), request, self)
         page = wire.RunPage(
-            next=pages.get_next_link(),
-            previous=pages.get_previous_link(),
+            next=paged.get_next_link(),
+            previous=paged.get_previous_link(),
             results=[selectors.describe(run) for run in found or ()],
         )
         return Response(page.model_dump(mode="json"))
