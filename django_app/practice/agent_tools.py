@@ -44,14 +44,26 @@ def add_tasks(context: tools.Context, call: schemas.AddTasks) -> schemas.TasksAd
     return schemas.TasksAdded(tasks=[schemas.AddedTask(task_id=task.pk, title=task.title) for task in added])
 
 
-@tools.tool(scope="practice:write", effect=tools.Effect.WRITE, return_direct=True)
+@tools.tool(
+    scope="practice:write",
+    effect=tools.Effect.WRITE,
+    return_direct=True,
+    # Going back to an earlier text is a call with the same arguments, and a new wish.
+    repeat=tools.Repeat.ALLOW,
+)
 def add_task_tests(context: tools.Context, call: schemas.AddTaskTests) -> schemas.TestsAdded:
     """Give one of your draft tasks its tests. Earlier tests of the task are replaced."""
     services.set_tests(_own(context, call.task_id), call.tests)
     return schemas.TestsAdded(task_id=call.task_id, tests=len(call.tests))
 
 
-@tools.tool(scope="practice:write", effect=tools.Effect.WRITE, return_direct=True)
+@tools.tool(
+    scope="practice:write",
+    effect=tools.Effect.WRITE,
+    return_direct=True,
+    # Going back to an earlier text is a call with the same arguments, and a new wish.
+    repeat=tools.Repeat.ALLOW,
+)
 def add_task_solution(context: tools.Context, call: schemas.AddTaskSolution) -> schemas.SolutionAdded:
     """Give one of your draft tasks its solution. An earlier solution of the task is replaced."""
     services.set_solution(_own(context, call.task_id), call.code)
