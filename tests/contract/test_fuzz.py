@@ -8,11 +8,12 @@ import schemathesis
 from django.conf import settings as django_settings
 from django.utils import timezone
 from hypothesis import strategies
+from pydantic import BaseModel
 from rest_framework.authtoken.models import Token
 from schemathesis import checks
 from schemathesis.specs.openapi import checks as openapi_checks
 
-from mandate import testing
+from mandate import testing, tools
 from mandate.services import runs
 from shared_schemas import keys, signatures, tokens
 from stack import contracts
@@ -53,9 +54,24 @@ WEBHOOKS = "/api/agents/webhooks/"
 EVENTS = "/api/agents/runs/{run_id}/events/"
 
 
+class Note(tools.Schema):
+    text: str = ""
+
+
+class Kept(BaseModel):
+    text: str
+
+
+def keep(context: tools.Context, call: Note) -> Kept:
+    """Keep a note."""
+    return Kept(text=call.text)
+
+
 @pytest.fixture
 def run(person):
-    return testing.start_run(testing.make_agent("read_lesson"), by=person)
+    with testing.temporary_tools():
+        tools.tool(scope="notes:write", effect=tools.Effect.WRITE)(keep)
+        yield testing.start_run(testing.make_agent("keep"), by=person)
 
 
 @pytest.fixture
@@ -75,7 +91,8 @@ def test_the_tool_api_answers_as_documented(case, known, run, django_side):
     opens = case.operation.path == SESSIONS
     case.headers["Authorization"] = f"Bearer {worker_token() if opens else testing.token_of(run)}"
     if known:
-        say(case, path={"name": "read_lesson"}, body={"run_id": str(run.pk)})
+        there = {"run_id": str(run.pk), "thread_id": str(run.pk), "arguments": {"text": "a"}}
+        say(case, path={"name": "keep"}, body=there)
 
     case.call_and_validate(base_url=django_side.passage.upstream, checks=CHECKS)
 
@@ -89,7 +106,7 @@ def test_the_peoples_api_answers_as_documented(case, known, run, approval, token
         runs.cancel(run.pk)  # the stream of a run that goes on has no end
     if known:
         there = {"run_id": str(run.pk), "approval_id": str(approval.pk)}
-        say(case, path=there, body={"agent": run.agent.slug})
+        say(case, path=there, body={"agent": run.agent.slug, "input": {}, "query": None, "tools": []})
 
     case.call_and_validate(base_url=django_side.passage.upstream, checks=CHECKS)
 

@@ -40,7 +40,10 @@ _TEXT = {"type": "string"}
 _RUN = _parameter("path", "run_id", {"type": "string", "format": "uuid"})
 _APPROVAL = _parameter("path", "approval_id", {"type": "string", "format": "uuid"})
 _TOOL = _parameter("path", "name", {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$"})
-_KEY = _parameter("header", idempotency.HEADER, {"type": "string", "minLength": 8, "maxLength": 202})
+_KEY = _parameter("header", idempotency.HEADER, {"type": "string", "pattern": idempotency.HEADER_PATTERN})
+_CALL_KEY = _parameter(
+    "header", idempotency.HEADER, {"type": "string", "pattern": idempotency.TOOL_CALL_HEADER_PATTERN}
+)
 _LAST_EVENT = _parameter("header", "Last-Event-ID", {"type": "string", "pattern": "^[0-9]+-.+$"})
 _PAGE = (
     _parameter("query", "cursor", _TEXT),
@@ -213,7 +216,7 @@ _TOOLS = (
             ErrorCode.IDEMPOTENCY_KEY_IN_PROGRESS,
             ErrorCode.TOOL_FAILED,
         ),
-        parameters=(_TOOL, _KEY),
+        parameters=(_TOOL, _CALL_KEY),
     ),
 )
 

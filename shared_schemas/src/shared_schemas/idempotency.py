@@ -10,6 +10,11 @@ import re
 from shared_schemas import json_values
 
 HEADER = "Idempotency-Key"
+HEADER_PATTERN = r"""^([!#-\[\]-~]{8,200}|"[!#-\[\]-~]{8,200}")$"""
+"""A key, bare or as the quoted string of the IETF draft, for the documents."""
+
+TOOL_CALL_HEADER_PATTERN = '^(tk1_[A-Za-z0-9_-]{32}|"tk1_[A-Za-z0-9_-]{32}")$'
+
 REPLAYED_HEADER = "Idempotent-Replayed"
 
 _KEY = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{8,200}")
