@@ -109,6 +109,7 @@ async def open_services(
 def _models(settings: Settings) -> models.Catalogue:
     providers = {}
     if settings.openai_api_key is not None:
+        models.preload()
         providers[models.OPENAI] = models.Provider(
             api_key=settings.openai_api_key, base_url=settings.openai_base_url
         )

@@ -1,5 +1,6 @@
 """Chat models by name; one client for each, kept and shared by all runs."""
 
+import importlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
@@ -64,6 +65,14 @@ class Catalogue:
                 full_name, f"provider {provider!r} has no key here; set {provider.upper()}_API_KEY"
             )
         return _OPENERS[provider](model, self.providers[provider])
+
+
+def preload() -> None:
+    """Import at start what OpenAI's client imports at its first structured answer.
+
+    In the middle of a run the event loop would stand still for it, for a second or more.
+    """
+    importlib.import_module("openai.resources.beta.beta")
 
 
 def full(name: str) -> str:
