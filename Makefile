@@ -9,7 +9,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-package mandate-schemas --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test up down token lint types contracts lock clean
+.PHONY: help env demo test up down token lint types contracts lock bench clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -70,6 +70,10 @@ lock: $(STAMP)
 		-c agent_service/requirements.txt
 	@$(LOCK) $(PROJECTS) --upgrade --extra server --group dev -o requirements-dev.txt \
 		-c agent_service/requirements.txt -c django_app/requirements.txt
+
+## make bench      a tool call through the ledger beside a plain view; the figures go to .mandate/bench.json
+bench: $(STAMP)
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 ## make clean      stops the stack and removes all its data, and the environment
 clean:
