@@ -20,6 +20,8 @@ def answering():
         async def serve(reader, writer):
             while await reader.read(10_000):
                 writer.write(answer)
+            writer.close()
+            await writer.wait_closed()
 
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
