@@ -3,6 +3,8 @@
 from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules
 
+from shared_schemas import crashing
+
 
 class MandateConfig(AppConfig):
     name = "mandate"
@@ -12,5 +14,5 @@ class MandateConfig(AppConfig):
     def ready(self) -> None:
         from mandate import checks, conf  # noqa: F401, PLC0415 - models must be loaded first
 
-        conf.settings()
+        crashing.arm(conf.settings().crash_points)
         autodiscover_modules("agent_tools")

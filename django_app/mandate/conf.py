@@ -10,7 +10,7 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
-from shared_schemas import keys
+from shared_schemas import crashing, keys
 
 _HINT = "`python -m mandate.keys` makes a key pair and says which line goes where."
 
@@ -61,6 +61,12 @@ class Settings:
     delivery_attempts: int = 200
     """How often a message is tried before a person has to look; with the back-off, for about 40 minutes."""
 
+    crash_points: str = ""
+    """Where this process dies, for tests of what it leaves behind: `call.after_effect:3`."""
+
+    allow_crash_points: bool = False
+    """Whether this project is one of tests. `CRASH_POINTS` alone stops the start."""
+
     model_prices: dict[str, ModelPrice] = field(default_factory=dict)
     """By model name: `{"input": "0.25", "output": "2.00"}` per million tokens."""
 
@@ -89,7 +95,20 @@ def settings() -> Settings:
         model: ModelPrice(input=Decimal(price["input"]), output=Decimal(price["output"]))
         for model, price in given.get("MODEL_PRICES", {}).items()
     }
+    _check_crash_points(given)
     return Settings(**values)
+
+
+def _check_crash_points(given: dict[str, Any]) -> None:
+    named = given.get("CRASH_POINTS", "")
+    if named and not given.get("ALLOW_CRASH_POINTS"):
+        raise ImproperlyConfigured(
+            "MANDATE['CRASH_POINTS'] is for tests: it needs 'ALLOW_CRASH_POINTS': True."
+        )
+    try:
+        crashing.check(named)
+    except crashing.BadPointsError as error:
+        raise ImproperlyConfigured(f"MANDATE['CRASH_POINTS'] is wrong: {error}") from None
 
 
 def _forget(*, setting: str, **_: object) -> None:

@@ -140,3 +140,23 @@ def test_every_variable_is_in_the_readme(name):
     alias = settings.Settings.model_fields[name].validation_alias
 
     assert f"`{alias or f'AGENT_{name.upper()}'}`" in readme
+
+
+def test_crash_points_are_refused_in_production(environment):
+    environment(**COMPLETE, AGENT_CRASH_POINTS="worker.after_claim:1")
+
+    with pytest.raises(exceptions.ConfigurationError, match="AGENT_ENVIRONMENT=test"):
+        settings.load()
+
+
+def test_crash_points_are_taken_in_tests(environment):
+    environment(**COMPLETE, AGENT_ENVIRONMENT="test", AGENT_CRASH_POINTS="worker.after_claim:1")
+
+    assert settings.load().crash_points == "worker.after_claim:1"
+
+
+def test_crash_points_that_cannot_be_read_stop_the_start(environment):
+    environment(**COMPLETE, AGENT_ENVIRONMENT="test", AGENT_CRASH_POINTS="worker.after_claim")
+
+    with pytest.raises(exceptions.ConfigurationError, match="AGENT_CRASH_POINTS"):
+        settings.load()

@@ -16,7 +16,7 @@ from starlette.datastructures import State
 
 from agent_service import app, bootstrap, exceptions, migrating, settings, telemetry
 from agent_service.settings import Settings
-from shared_schemas import keys
+from shared_schemas import crashing, keys
 
 GRACE = 5
 """Seconds for answers that are being written when the service is told to stop; streams end at once."""
@@ -131,6 +131,7 @@ def _keys(_: argparse.Namespace) -> int:
 def _load() -> Settings:
     read = settings.load()
     telemetry.configure(read.log_level)
+    crashing.arm(read.crash_points)
     return read
 
 

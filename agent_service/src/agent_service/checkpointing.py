@@ -13,6 +13,7 @@ from psycopg import AsyncCursor, errors
 from psycopg.rows import DictRow
 
 from agent_service import database
+from shared_schemas import crashing
 
 TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
 
@@ -38,7 +39,10 @@ class FencedSaver(AsyncPostgresSaver):
         # What is written goes through a pipeline, and may be several transactions without this one.
         async with super()._cursor(pipeline=True) as cursor, cursor.connection.transaction():
             await cursor.execute("SELECT hold_run(%s, %s)", self.held)
+            crashing.point("checkpoint.before_write")
             yield cursor
+            crashing.point("checkpoint.before_commit")
+        crashing.point("checkpoint.after_commit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,14 +3,14 @@
 import logging
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agent_service import exceptions
-from shared_schemas import keys
+from shared_schemas import crashing, keys
 
 WEBHOOK_PATH = "/api/agents/webhooks/"
 
@@ -47,6 +47,11 @@ def _signing_key(value: Any) -> Any:
 
 def _trusted_keys(value: Any) -> Any:
     return keys.parse_trusted(_split(value)) if isinstance(value, str) else value
+
+
+def _crash_points(value: str) -> str:
+    crashing.check(value)
+    return value
 
 
 def _log_level(value: str) -> str:
@@ -132,6 +137,12 @@ class Settings(BaseSettings):
 
     log_level: Annotated[str, AfterValidator(_log_level)] = "INFO"
 
+    environment: Literal["production", "test"] = "production"
+    """What the service is for. `test` allows `AGENT_CRASH_POINTS`, and changes nothing else."""
+
+    crash_points: Annotated[str, AfterValidator(_crash_points)] = ""
+    """Where this process dies, for tests of what it leaves behind: `worker.after_claim:3`."""
+
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     openai_base_url: BaseUrl | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
 
@@ -139,6 +150,12 @@ class Settings(BaseSettings):
     def _pool_sizes_agree(self) -> Self:
         if self.pool_min_size > self.pool_max_size:
             raise ValueError("AGENT_POOL_MIN_SIZE is larger than AGENT_POOL_MAX_SIZE.")
+        return self
+
+    @model_validator(mode="after")
+    def _dies_in_tests_only(self) -> Self:
+        if self.crash_points and self.environment != "test":
+            raise ValueError("AGENT_CRASH_POINTS is for tests: it needs AGENT_ENVIRONMENT=test.")
         return self
 
     @property

@@ -18,7 +18,7 @@ import structlog
 from psycopg_pool import PoolTimeout
 
 from agent_service import database
-from shared_schemas import keys, signatures
+from shared_schemas import crashing, keys, signatures
 from shared_schemas.webhooks import RunEnded, Webhook
 
 CHANNEL = "mandate_webhooks"
@@ -83,7 +83,9 @@ class Deliverer:
         return len(due)
 
     async def _deliver(self, message: dict[str, Any]) -> None:
+        crashing.point("webhook.before_post")
         answer, taken = await self._post(message)
+        crashing.point("webhook.after_answer")
         if taken:
             await self._all("delivered", webhook_id=message["webhook_id"], answer=answer)
         elif message["attempts"] > len(SCHEDULE):

@@ -11,7 +11,7 @@ from mandate import conf, exceptions
 from mandate.api import bodies, pages
 from mandate.selectors import runs as selectors
 from mandate.services import runs
-from shared_schemas import idempotency
+from shared_schemas import crashing, idempotency
 from shared_schemas import runs as wire
 from shared_schemas.problems import ErrorCode
 
@@ -65,6 +65,7 @@ class Cancel(APIView):
     def post(self, request: Request, run_id: uuid.UUID) -> Response:
         selectors.find(run_id, user=request.user, to_change=True)
         runs.cancel(run_id)
+        crashing.point("cancel.after_commit")
         return _described(request, run_id)
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from mandate import exceptions, tokens
 from mandate.api import bodies, problems
 from mandate.services import grants, sessions, tool_calls
-from shared_schemas import idempotency, tools
+from shared_schemas import crashing, idempotency, tools
 from shared_schemas.problems import ErrorCode
 
 
@@ -23,6 +23,7 @@ def open_session(request: HttpRequest) -> HttpResponse:
     """Open a tool session, or renew its token."""
     tokens.verify_worker(_bearer(request))
     opened = sessions.open_or_renew(bodies.parse(request, tools.SessionCreate))
+    crashing.point("session.after_commit")
     run = opened.session.run
     return _answer(
         tools.Session(

@@ -19,7 +19,7 @@ from mandate.selectors import approvals as selectors
 from mandate.services import effects, grants, ledger, runs
 from mandate.tools import context as tool_context
 from mandate.tools import declaration
-from shared_schemas import json_values
+from shared_schemas import crashing, json_values
 from shared_schemas.problems import ErrorCode
 from shared_schemas.runs import Decision, RunStatus
 from shared_schemas.tools import ToolCallAnswer, ToolCallStatus
@@ -41,6 +41,7 @@ def ask(
         expires_at=timezone.now() + (rule.expires_after or conf.settings().approval_lifetime),
     )
     ledger.link(call, context)
+    crashing.point("approval.after_question")
     return approval
 
 
@@ -83,6 +84,7 @@ def _reject(known: models.Approval, decision: Decision, by: AbstractUser) -> mod
 
 
 def _approve(known: models.Approval, decision: Decision, by: AbstractUser) -> models.Approval:
+    crashing.point("rejection.before_commit")
     _check_open(known)
     _check_person(known, by)
     tool, context, arguments = _call_of(known, decision, by)
@@ -99,9 +101,13 @@ def _approve(known: models.Approval, decision: Decision, by: AbstractUser) -> mo
         ledger.perform(approval.tool_call, tool, context, arguments, *prepared, note=note)
         runs.continue_after_decision(approval.run)
     return approval
+        crashing.point("approval.before_effect")
 
 
+        crashing.point("approval.after_effect")
 @transaction.atomic
+        crashing.point("approval.before_commit")
+    crashing.point("approval.after_commit")
 def _expire(approval_id: uuid.UUID, run_id: uuid.UUID, now: datetime) -> bool:
     run = runs.locked(run_id)
     approval = models.Approval.objects.select_for_update(no_key=True).get(pk=approval_id)

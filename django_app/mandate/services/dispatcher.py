@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from mandate import agent_client, conf, exceptions, models, notifications
 from mandate.services import approvals, outbox, outcomes, submissions
+from shared_schemas import crashing
 from shared_schemas.problems import ErrorCode
 from shared_schemas.runs import RunStatus
 
@@ -59,6 +60,7 @@ def deliver_next(*, now: datetime | None = None) -> bool:
             return False
         try:
             with transaction.atomic():
+                crashing.point("outbox.before_delivery")
                 outbox.deliver(message)
         except exceptions.DeliveryFailed as error:
             _failed(message, error.detail, permanent=error.permanent)
@@ -67,6 +69,8 @@ def deliver_next(*, now: datetime | None = None) -> bool:
             _failed(message, f"{type(error).__name__}: {error}", permanent=False)
         else:
             _delivered(message)
+            crashing.point("outbox.before_commit")
+    crashing.point("outbox.after_commit")
     return True
 
 

@@ -19,7 +19,7 @@ from mandate import conf, exceptions, models
 from mandate.services import effects, grants
 from mandate.tools import context as tool_context
 from mandate.tools import declaration
-from shared_schemas import json_values
+from shared_schemas import crashing, json_values
 from shared_schemas.problems import ErrorCode
 from shared_schemas.runs import RunStatus
 from shared_schemas.tools import Effect, Limits, ToolCallAnswer, ToolCallStatus
@@ -174,6 +174,7 @@ def perform(
 
 def finish(call: models.ToolCall, answer: ToolCallAnswer) -> None:
     """Store the answer of a call; it is given to every repeat of the same request."""
+    crashing.point("effect.before_answer")
     call.status = Status(answer.status)
     call.response = answer.model_dump(mode="json", by_alias=True)
     call.finished_at = timezone.now()

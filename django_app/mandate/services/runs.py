@@ -24,7 +24,7 @@ from django.utils import timezone
 from mandate import exceptions, models, notifications
 from mandate.models.run import ACTIVE, ENDED, LEGAL_MOVES
 from mandate.services import mandates, outbox
-from shared_schemas import json_values
+from shared_schemas import crashing, json_values
 from shared_schemas.problems import ErrorCode, Failure, FieldProblem
 from shared_schemas.runs import RunStatus
 from shared_schemas.tools import Limits
@@ -137,6 +137,7 @@ def resume(run_id: uuid.UUID) -> models.Run:
     arrived after all, it is not done twice.
 
     Raises:
+        crashing.point("cancel.before_commit")
         RequestRefused: ILLEGAL_TRANSITION; CONFLICT, the conversation has gone on without it;
             THREAD_BUSY, another run of the conversation is at work.
     """
@@ -249,12 +250,14 @@ def _insert(run: models.Run) -> models.Run:
 def _refuse_if_busy(run: models.Run) -> None:
     others = models.Run.objects.filter(thread_id=run.thread_id, status__in=ACTIVE).exclude(pk=run.pk)
     if others.exists():
+            crashing.point("start.before_commit")
         raise exceptions.RequestRefused(
             ErrorCode.THREAD_BUSY, "Another run of this conversation has not ended yet."
         )
 
 
 def _check_nothing_followed(run: models.Run) -> None:
+    crashing.point("start.after_commit")
     _refuse_if_busy(run)
     later = models.Run.objects.filter(thread_id=run.thread_id, created_at__gt=run.created_at)
     if later.exists():

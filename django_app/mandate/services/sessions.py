@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from mandate import conf, exceptions, models, tokens
 from mandate.services import grants, runs
+from shared_schemas import crashing
 from shared_schemas.problems import ErrorCode
 from shared_schemas.tools import SessionCreate
 
@@ -36,7 +37,9 @@ def open_or_renew(request: SessionCreate, *, now: datetime | None = None) -> Ope
         run.epoch = request.epoch
         run.save(update_fields=["epoch", "updated_at"])
     runs.begin(run)
-    return _with_new_token(run, moment)
+    opened = _with_new_token(run, moment)
+    crashing.point("session.before_commit")
+    return opened
 
 
 def revoke(token_hash: str) -> None:

@@ -6,6 +6,7 @@ from django.db import transaction
 
 from mandate import agent_client, models, notifications
 from mandate.services import outbox, runs
+from shared_schemas import crashing
 from shared_schemas.problems import ErrorCode, Failure
 from shared_schemas.runs import RunStatus
 
@@ -35,6 +36,7 @@ def submit(message: models.OutboxMessage) -> None:
         given=payload.get("input"),
         resume=payload.get("resume"),
     )
+    crashing.point("submission.after_answer")
     _accepted(run.pk, segment=payload["segment"], agent_run_id=agent_run_id)
 
 

@@ -15,7 +15,7 @@ from mandate.selectors import approvals as selectors
 from mandate.services import approvals, effects, grants, ledger
 from mandate.tools import context as tool_context
 from mandate.tools import declaration
-from shared_schemas import json_values
+from shared_schemas import crashing, json_values
 from shared_schemas.problems import ErrorCode
 from shared_schemas.tools import Effect, ToolCallAnswer, ToolCallRequest, ToolCallStatus
 
@@ -99,10 +99,13 @@ def _prepared(
     tool: declaration.Tool, context: tool_context.Context, arguments: Any, row: models.ToolCall
 ) -> tuple[Any, ...] | None:
     if tool.prepare is None or tool.approval is not None:
+            crashing.point("call.after_claim")
         return ()
     if ledger.is_known(row):
+            crashing.point("call.before_commit")
         return None
     return (effects.prepare(tool, context, arguments),)
+    crashing.point("call.after_commit")
 
 
 def _do(

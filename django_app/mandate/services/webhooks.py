@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from mandate import agent_client, conf, exceptions, models
 from mandate.services import outcomes
-from shared_schemas import signatures, webhooks
+from shared_schemas import crashing, signatures, webhooks
 from shared_schemas.problems import ErrorCode
 
 _MAX_ID_LENGTH = 200
@@ -31,6 +31,7 @@ def receive(headers: Mapping[str, str], body: bytes, *, now: datetime | None = N
     # Pulled before the transaction, which waits for no network.
     run = _run_named(message.data)
     outcome = agent_client.pull(run, message.data.run_id) if run else None
+    crashing.point("webhook.before_apply")
     try:
         with transaction.atomic():
             models.WebhookReceipt.objects.create(
@@ -38,10 +39,12 @@ def receive(headers: Mapping[str, str], body: bytes, *, now: datetime | None = N
             )
             if run and outcome:
                 outcomes.apply(run.pk, outcome)
+            crashing.point("webhook.before_commit")
     except IntegrityError:
         if models.WebhookReceipt.objects.filter(webhook_id=webhook_id).exists():
             return False
         raise
+    crashing.point("webhook.after_commit")
     return True
 
 

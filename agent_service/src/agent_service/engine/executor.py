@@ -18,6 +18,7 @@ from agent_service.engine import encoding, failures, leases, resumes, run, strea
 from agent_service.events import log
 from agent_service.graphs import registry
 from agent_service.tools import binding, client
+from shared_schemas import crashing
 from shared_schemas.problems import ErrorCode, Failure
 
 RUN_ID = "run_id"
@@ -129,6 +130,7 @@ class Execution:
         session = await self.shared.tools.open_session(
             run_id=str(mandate_run), thread_id=str(self.claim.run.thread_id), epoch=self.claim.epoch
         )
+        crashing.point("session.after_open")
         try:
             yield session
         finally:
@@ -178,7 +180,9 @@ class Execution:
                 return None, latest
         if payload.command is None:
             return payload.input, config
-        return _command(await self._resolved(payload.command, await graph.aget_state(config))), config
+        command = await self._resolved(payload.command, await graph.aget_state(config))
+        crashing.point("resume.after_read")
+        return _command(command), config
 
     async def _resolved(self, command: run.JsonObject, snapshot: StateSnapshot) -> run.JsonObject:
         pending = [item.id for item in snapshot.interrupts]

@@ -8,6 +8,7 @@ from uuid import UUID
 from agent_service import database, exceptions
 from agent_service.engine import endings, jobs, rows, run
 from agent_service.events import log
+from shared_schemas import crashing
 from shared_schemas.usage import ModelUsage
 
 ORPHANED_AFTER = timedelta(seconds=30)
@@ -60,6 +61,7 @@ class Leases:
             row = await _held(connection, "end_run", claim, **rows.ending_values(outcome))
             ended = rows.run_from(row)
             await endings.follow_up(connection, ended, outcome=outcome, events=events)
+            crashing.point("worker.in_end")
         return ended
 
     async def release(

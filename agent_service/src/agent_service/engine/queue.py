@@ -9,6 +9,7 @@ from psycopg.types.json import Jsonb
 
 from agent_service import database, exceptions
 from agent_service.engine import endings, jobs, repository, resumes, rows, run, streaming
+from shared_schemas import crashing
 from shared_schemas.problems import ErrorCode
 
 CANCEL_CHANNEL = "mandate_cancels"
@@ -38,12 +39,14 @@ class RunQueue:
         if known := await self._known(submission):
             return known
         try:
-            return await self._keep(submission)
+            kept = await self._keep(submission)
         except UniqueViolation:
             # The same request came twice at once, and the other one was first.
             if known := await self._known(submission):
                 return known
             raise
+        crashing.point("submission.after_commit")
+        return kept
 
     async def cancel(
         self,
@@ -75,7 +78,9 @@ class RunQueue:
                 raise exceptions.RequestError(
                     ErrorCode.CONFLICT, f"The run has ended already: {unfinished.status.value}."
                 )
-            return await _cancel(connection, unfinished, action)
+            cancelled = await _cancel(connection, unfinished, action)
+            crashing.point("stop.before_commit")
+            return cancelled
 
     async def _known(self, submission: run.Submission) -> run.Run | None:
         if submission.idempotency is None:
@@ -99,6 +104,7 @@ class RunQueue:
             kept = await _insert(connection, submission)
             if not waiting:
                 await jobs.enqueue(connection, kept)
+            crashing.point("submission.before_commit")
             return kept
 
 

@@ -8,6 +8,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
+from shared_schemas import crashing
 from shared_schemas.usage import ModelUsage
 
 UNKNOWN = "unknown"
@@ -25,6 +26,7 @@ class UsageCounter(BaseCallbackHandler):
             self._sums[item.model] = Counter(item.model_dump(exclude={"model"}))
 
     def on_llm_end(self, response: LLMResult, **_: Any) -> None:
+        crashing.point("model.after_answer")
         for generation in (item for items in response.generations for item in items):
             if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
                 self._add(generation.message)

@@ -18,6 +18,7 @@ from pgqueuer.domain.types import JOB_STATUS, JobId
 from agent_service import database, exceptions, webhooks
 from agent_service.engine import driver, executor, failures, jobs, leases, queue, run
 from agent_service.events import log
+from shared_schemas import crashing
 from shared_schemas.problems import ErrorCode, Failure
 
 MAX_BATCH = 10
@@ -111,6 +112,7 @@ class Worker:
         self.stopping.set()
         for work in self.working.values():
             work.execution.control.request_drain()
+        crashing.point("worker.in_drain")
         running = [work.task for work in self.working.values()]
         if running:
             _, late = await asyncio.wait(running, timeout=self.drain_timeout.total_seconds())
@@ -134,6 +136,7 @@ class Worker:
             run_id=str(claim.run.run_id), thread_id=str(claim.run.thread_id), epoch=claim.epoch
         ):
             _log.info("run.claimed", attempt=claim.run.attempt, resumed=claim.resumed)
+            crashing.point("worker.after_claim")
             try:
                 await self._see_through(claim)
             except exceptions.LeaseLost:
@@ -187,7 +190,9 @@ class Worker:
 
     async def _end(self, claim: run.Claim, outcome: run.Outcome, pen: log.Pen | None = None) -> None:
         events = await self.events.close(pen) if pen else []
+        crashing.point("worker.before_end")
         ended = await _persist(lambda: self.leases.end(claim, outcome, events))
+        crashing.point("worker.after_end")
         _log.info("run.ended", status=ended.status, error=ended.error and ended.error.code)
         if self.prune and pen:
             await self.executor.checkpoints.prune(ended.thread_id)
@@ -195,7 +200,9 @@ class Worker:
     async def _release(self, claim: run.Claim, work: Work) -> None:
         events = await self.events.close(work.execution.pen)
         used = work.execution.counter.totals()
+        crashing.point("worker.before_release")
         await _persist(lambda: self.leases.release(claim, used=used, events=events))
+        crashing.point("worker.after_release")
         _log.info("run.released")
 
     def _on_cancel(self, run_id: str) -> None:

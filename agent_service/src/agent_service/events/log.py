@@ -14,6 +14,7 @@ import structlog
 from psycopg_pool import PoolTimeout
 
 from agent_service import database
+from shared_schemas import crashing
 
 END = "end"
 """The last event of a run. It is visible only with the run's terminal status."""
@@ -172,6 +173,7 @@ class EventLog:
 
     async def _write_batch(self, batch: Sequence[tuple[Pen, RunEvent]]) -> None:
         held = await self._insert(batch)
+        crashing.point("events.after_write")
         for pen in {id(pen): pen for pen, _ in batch}.values():
             if pen.run_id not in held:
                 pen.on_lost()

@@ -16,7 +16,7 @@ from langgraph.types import interrupt
 
 from agent_service import exceptions
 from agent_service.tools import client
-from shared_schemas import idempotency
+from shared_schemas import crashing, idempotency
 from shared_schemas.problems import ErrorCode
 from shared_schemas.tools import Effect, ToolCallAnswer, ToolCallStatus, ToolSpec
 
@@ -120,9 +120,11 @@ async def _call(
         key = idempotency.tool_call_key(run_id=session.run_id, thread_id=session.thread_id, origin=origin)
     answer = await session.call(spec.name, arguments, key=key, tool_call_id=tool_call_id)
     while answer.approval is not None:
+        crashing.point("interrupt.before")
         # What the resume says does not matter: the stored answer of the same key does.
         interrupt(answer.approval.model_dump(mode="json", by_alias=True))
         answer = await session.call(spec.name, arguments, key=key, tool_call_id=tool_call_id)
+        crashing.point("interrupt.after_decision")
     return answer
 
 

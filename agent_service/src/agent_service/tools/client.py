@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from agent_service import exceptions
 from agent_service.tools import answers
-from shared_schemas import idempotency, json_values, keys, problems, tokens
+from shared_schemas import crashing, idempotency, json_values, keys, problems, tokens
 from shared_schemas.tools import MAX_BODY_BYTES, Limits, Session, SessionCreate, ToolCallAnswer, ToolSpec
 
 SESSIONS_PATH = "/agent-api/sessions/"
@@ -186,6 +186,7 @@ class ToolSession:
     async def close(self) -> None:
         """Revoke the run token. Without an answer it expires by itself."""
         self.closed = True
+        crashing.point("session.before_close")
         try:
             await self.client.http.delete(
                 f"{SESSIONS_PATH}current/", headers=self._authorization(), timeout=5
@@ -197,7 +198,10 @@ class ToolSession:
         used = self.granted
 
         async def send() -> httpx.Response:
-            return await self.client.http.post(path, content=body, headers=headers | self._authorization())
+            crashing.point("request.before_send")
+            answer = await self.client.http.post(path, content=body, headers=headers | self._authorization())
+            crashing.point("request.after_answer")
+            return answer
 
         response = await self.client.persist(send, run_id=self.run_id)
         # Any 401 may be renewed: a parallel call's renewal revokes the token this one was sent with.
