@@ -80,11 +80,11 @@ def _reject(known: models.Approval, decision: Decision, by: AbstractUser) -> mod
     _close(approval, Status.REJECTED, decision, by)
     ledger.finish(approval.tool_call, _declined(approval, "A person rejected this call.", decision.comment))
     runs.continue_after_decision(approval.run)
+    crashing.point("rejection.before_commit")
     return approval
 
 
 def _approve(known: models.Approval, decision: Decision, by: AbstractUser) -> models.Approval:
-    crashing.point("rejection.before_commit")
     _check_open(known)
     _check_person(known, by)
     tool, context, arguments = _call_of(known, decision, by)
@@ -97,17 +97,17 @@ def _approve(known: models.Approval, decision: Decision, by: AbstractUser) -> mo
         _check_person(approval, by)
         grants.check_agent(approval.run)
         _close(approval, Status.APPROVED, decision, by)
+        crashing.point("approval.before_effect")
         note = None if approval.edited_arguments is None else _edit_note(approval)
         ledger.perform(approval.tool_call, tool, context, arguments, *prepared, note=note)
-        runs.continue_after_decision(approval.run)
-    return approval
-        crashing.point("approval.before_effect")
-
-
         crashing.point("approval.after_effect")
-@transaction.atomic
+        runs.continue_after_decision(approval.run)
         crashing.point("approval.before_commit")
     crashing.point("approval.after_commit")
+    return approval
+
+
+@transaction.atomic
 def _expire(approval_id: uuid.UUID, run_id: uuid.UUID, now: datetime) -> bool:
     run = runs.locked(run_id)
     approval = models.Approval.objects.select_for_update(no_key=True).get(pk=approval_id)

@@ -166,6 +166,7 @@ def perform(
 ) -> None:
     """Do a claimed call, and store its answer and what it touched."""
     result = effects.perform(tool, context, arguments, *prepared)
+    crashing.point("effect.before_answer")
     effects.check_size(tool, result)
     status = ToolCallStatus.SUCCEEDED
     finish(call, ToolCallAnswer(status=status, tool_call=call.pk, result=result, note=note))
@@ -174,7 +175,6 @@ def perform(
 
 def finish(call: models.ToolCall, answer: ToolCallAnswer) -> None:
     """Store the answer of a call; it is given to every repeat of the same request."""
-    crashing.point("effect.before_answer")
     call.status = Status(answer.status)
     call.response = answer.model_dump(mode="json", by_alias=True)
     call.finished_at = timezone.now()

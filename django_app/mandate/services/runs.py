@@ -126,6 +126,7 @@ def cancel(run_id: uuid.UUID) -> models.Run:
         move(run, RunStatus.CANCELLED)
         cancel_approvals(run)
         outbox.write(CANCEL, key=f"{run.pk}:cancel", payload={}, run=run)
+        crashing.point("cancel.before_commit")
     return run
 
 
@@ -137,7 +138,6 @@ def resume(run_id: uuid.UUID) -> models.Run:
     arrived after all, it is not done twice.
 
     Raises:
-        crashing.point("cancel.before_commit")
         RequestRefused: ILLEGAL_TRANSITION; CONFLICT, the conversation has gone on without it;
             THREAD_BUSY, another run of the conversation is at work.
     """
@@ -238,26 +238,26 @@ def _insert(run: models.Run) -> models.Run:
             run.save(force_insert=True)
             payload = {"segment": run.segment, "graph": run.agent.graph, "input": run.input}
             outbox.write(SUBMIT, key=segment_key(run), payload=payload, run=run)
+            crashing.point("start.before_commit")
     except IntegrityError:
         # Another connection was quicker: with the same key, or in the same conversation.
         if earlier := _repeated(run):
             return earlier
         _refuse_if_busy(run)
         raise
+    crashing.point("start.after_commit")
     return run
 
 
 def _refuse_if_busy(run: models.Run) -> None:
     others = models.Run.objects.filter(thread_id=run.thread_id, status__in=ACTIVE).exclude(pk=run.pk)
     if others.exists():
-            crashing.point("start.before_commit")
         raise exceptions.RequestRefused(
             ErrorCode.THREAD_BUSY, "Another run of this conversation has not ended yet."
         )
 
 
 def _check_nothing_followed(run: models.Run) -> None:
-    crashing.point("start.after_commit")
     _refuse_if_busy(run)
     later = models.Run.objects.filter(thread_id=run.thread_id, created_at__gt=run.created_at)
     if later.exists():

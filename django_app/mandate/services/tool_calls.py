@@ -88,10 +88,13 @@ def _write(call: Call, grant: grants.Grant, tool: declaration.Tool) -> Outcome:
             grants.granted_tool(grants.read(call.token_hash).run, tool.name)
         if ledger.claim(row):
             is_replay = False
+            crashing.point("call.after_claim")
             ledger.count(grant.run, tool)
             _do(tool, context, arguments, row, prepared)
+            crashing.point("call.before_commit")
         else:
             row, is_replay = _earlier(call, row)
+    crashing.point("call.after_commit")
     return Outcome(answer=_stored(row), is_replay=is_replay)
 
 
@@ -99,13 +102,10 @@ def _prepared(
     tool: declaration.Tool, context: tool_context.Context, arguments: Any, row: models.ToolCall
 ) -> tuple[Any, ...] | None:
     if tool.prepare is None or tool.approval is not None:
-            crashing.point("call.after_claim")
         return ()
     if ledger.is_known(row):
-            crashing.point("call.before_commit")
         return None
     return (effects.prepare(tool, context, arguments),)
-    crashing.point("call.after_commit")
 
 
 def _do(
