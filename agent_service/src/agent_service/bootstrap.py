@@ -94,6 +94,7 @@ async def open_services(
                     events=events,
                     run_timeout=settings.run_timeout,
                     recursion_limit=settings.recursion_limit,
+                    max_output=settings.max_output_tokens,
                 ),
                 events=events,
                 webhooks=deliverer,

@@ -41,20 +41,22 @@ class Catalogue:
     allowed: Collection[str] | None = None
     """Full names, `provider:model`; any model of a configured provider by default."""
 
-    opened: dict[str, BaseChatModel] = field(default_factory=dict, init=False)
+    opened: dict[tuple[str, int | None], BaseChatModel] = field(default_factory=dict, init=False)
 
-    def get(self, name: str) -> BaseChatModel:
+    def get(self, name: str, *, max_output: int | None = None) -> BaseChatModel:
         """Return the chat model of a name, `provider:model` or one that tells its provider.
+
+        Its answers have `max_output` tokens at most, where that is given.
 
         Raises:
             RunFailed: there is no such model here.
         """
-        full_name = full(name)
-        if full_name not in self.opened:
-            self.opened[full_name] = self._open(full_name)
-        return self.opened[full_name]
+        key = full(name), max_output
+        if key not in self.opened:
+            self.opened[key] = self._open(*key)
+        return self.opened[key]
 
-    def _open(self, full_name: str) -> BaseChatModel:
+    def _open(self, full_name: str, max_output: int | None) -> BaseChatModel:
         provider, _, model = full_name.partition(":")
         if self.allowed is not None and full_name not in self.allowed:
             raise _unknown(full_name, "it is not among the models that are allowed here")
@@ -64,7 +66,7 @@ class Catalogue:
             raise _unknown(
                 full_name, f"provider {provider!r} has no key here; set {provider.upper()}_API_KEY"
             )
-        return _OPENERS[provider](model, self.providers[provider])
+        return _OPENERS[provider](model, self.providers[provider], max_output)
 
 
 def preload() -> None:
@@ -104,9 +106,10 @@ def failure(error: Exception) -> exceptions.RunFailed | None:
     )
 
 
-def _open_openai(model: str, provider: Provider) -> BaseChatModel:
+def _open_openai(model: str, provider: Provider, max_output: int | None) -> BaseChatModel:
     return ChatOpenAI(
         model=model,
+        max_completion_tokens=max_output,
         api_key=provider.api_key,
         base_url=provider.base_url,
         max_retries=provider.max_retries,
@@ -115,7 +118,7 @@ def _open_openai(model: str, provider: Provider) -> BaseChatModel:
     )
 
 
-_OPENERS: dict[str, Callable[[str, Provider], BaseChatModel]] = {OPENAI: _open_openai}
+_OPENERS: dict[str, Callable[[str, Provider, int | None], BaseChatModel]] = {OPENAI: _open_openai}
 
 
 def _unknown(name: str, reason: str) -> exceptions.RunFailed:

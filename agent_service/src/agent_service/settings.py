@@ -120,6 +120,9 @@ class Settings(BaseSettings):
     recursion_limit: int = Field(default=100, ge=1)
     """Supersteps of one run."""
 
+    max_output_tokens: int = Field(default=16_384, ge=1)
+    """Longest answer of a model, in runs whose tokens or money are limited."""
+
     drain_timeout: Duration = timedelta(seconds=25)
     """How long a worker that is told to stop waits for its runs to reach the end of a superstep."""
 

@@ -6,9 +6,10 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, RootModel
 
 from shared_schemas import base
+from shared_schemas.usage import ModelUsage, Price
 
 MAX_BODY_BYTES = 256 * 1024
 
@@ -72,6 +73,14 @@ class SessionCreate(base.Request):
     """The worker's fencing epoch; Django refuses one that is older than the latest."""
 
 
+class Used(base.Answer):
+    """What the earlier segments of a run used of its limits."""
+
+    models: list[ModelUsage] = []
+    seconds: float = Field(default=0, ge=0)
+    """Of work, without the time in a queue or with a person."""
+
+
 class Session(base.Answer):
     """A worker's right to call one run's tools."""
 
@@ -88,6 +97,9 @@ class Session(base.Answer):
 
     tools: list[ToolSpec]
     limits: Limits
+    used: Used = Used()
+    prices: dict[str, Price] = {}
+    """By model name; given where the run has a limit of money."""
 
 
 class ToolList(base.Answer):
@@ -140,4 +152,13 @@ class ToolCallAnswer(base.Answer):
     """What the model should know beside the result: an earlier answer, a cut result, a person's comment."""
 
     truncated: bool = False
+    """`result` is the first part of the result's JSON, as a text."""
+
+    result_id: UUID | None = None
+    """The whole of a cut result, at `GET /agent-api/tools/results/{result_id}/`; that of a read is not kept."""
+
     approval: ApprovalRequest | None = None
+
+
+class ToolResult(RootModel[JsonValue]):
+    """`GET /agent-api/tools/results/{result_id}/`: a result that was too large for its answer."""

@@ -2,23 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 import structlog
+from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 from langgraph.types import Command, Send, StateSnapshot
 
 from agent_service import checkpointing, exceptions, models
-from agent_service.engine import encoding, failures, leases, resumes, run, streaming, usage
+from agent_service.engine import budget, encoding, failures, leases, resumes, run, streaming, usage
 from agent_service.events import log
 from agent_service.graphs import registry
 from agent_service.tools import binding, client
-from shared_schemas import crashing
+from shared_schemas import crashing, tools
 from shared_schemas.problems import ErrorCode, Failure
 
 RUN_ID = "run_id"
@@ -41,6 +42,8 @@ class Executor:
     events: log.EventLog
     run_timeout: timedelta
     recursion_limit: int
+    max_output: int
+    """Tokens of one answer, where they are limited."""
 
     def open(self, claim: run.Claim, pen: log.Pen) -> "Execution":
         asked = claim.run.payload
@@ -68,6 +71,11 @@ class Execution:
     graph: registry.Graph | None = None
     """As soon as it is built."""
 
+    time_limit: int | None = None
+    """Seconds of the mandate, where they end before the service's own."""
+
+    calls_kept: int = 0
+
     async def perform(self) -> run.Outcome:
         """Run the graph until it ends, parks, fails, or its time is over.
 
@@ -79,19 +87,22 @@ class Execution:
         asked = self.claim.run
         await self._say("metadata", {RUN_ID: asked.run_id, "attempt": asked.attempt})
         try:
-            async with asyncio.timeout(self.shared.run_timeout.total_seconds()) as limit:
-                await self._run_graph()
+            async with asyncio.timeout(self.shared.run_timeout.total_seconds()) as clock:
+                await self._run_graph(clock)
         except (GraphDrained, exceptions.LeaseLost):
             raise
         except Exception as error:  # the worker's boundary around one run
-            if isinstance(error, TimeoutError) and limit.expired():
-                return await self._timed_out()
             if checkpointing.is_fenced(error):
                 raise exceptions.LeaseLost(str(asked.run_id)) from error
             if failures.is_passing(error):
                 raise
+            if self._spent is None and isinstance(error, TimeoutError) and clock.expired():
+                return await self._timed_out()
             _log.warning("run.failed", exc_info=True)
-            return await self._failed(run.RunStatus.ERROR, failures.failure_of(error))
+            return await self._failed(run.RunStatus.ERROR, failures.failure_of(self._spent or error))
+        if self._spent is not None:
+            # The graph went on without the call that was refused.
+            return await self._failed(run.RunStatus.ERROR, failures.failure_of(self._spent))
         return await self._ended()
 
     async def cancelled(self) -> run.Outcome:
@@ -101,8 +112,15 @@ class Execution:
         status = run.ThreadStatus.INTERRUPTED if stands else run.ThreadStatus.IDLE
         return self._outcome(run.RunStatus.INTERRUPTED, status, snapshot)
 
-    async def _run_graph(self) -> None:
+    @property
+    def _spent(self) -> exceptions.RunFailed | None:
+        limited = self.counter.budget
+        return None if limited is None else limited.spent
+
+    async def _run_graph(self, clock: asyncio.Timeout) -> None:
         async with self._session() as session:
+            if session:
+                self._hold_to_limits(session.granted, clock)
             graph = await self._build(session)
             config = self._config()
             given, config = await self._given(graph, config)
@@ -118,8 +136,41 @@ class Execution:
                 durability=asked.durability or ("sync" if session else None),  # type: ignore[arg-type]
                 control=self.control,
             )
-            async for name, text in self.reading.events(chunks):
-                await self.shared.events.append(self.pen, name, text)
+            with usage.counted(self.counter):
+                async for name, text in self.reading.events(chunks):
+                    await self.shared.events.append(self.pen, name, text)
+                    await self._keep_usage()
+
+    def _hold_to_limits(self, granted: tools.Session, clock: asyncio.Timeout) -> None:
+        limits, used = granted.limits, granted.used
+        loop = asyncio.get_running_loop()
+        if limits.wall_clock is not None:
+            end = loop.time() + limits.wall_clock - used.seconds
+            if end < (clock.when() or end):
+                self.time_limit = limits.wall_clock
+                clock.reschedule(end)
+
+        def stop() -> None:
+            # A graph that goes on without its model has nothing to go on for.
+            with suppress(RuntimeError):
+                clock.reschedule(loop.time())
+
+        def stop_from_anywhere() -> None:
+            loop.call_soon_threadsafe(stop)
+
+        if limits.model_tokens is not None or limits.money is not None:
+            self.counter.budget = budget.Budget(
+                limits=limits,
+                prices=granted.prices,
+                used=[*used.models, *self.counter.totals()],
+                max_output=self.shared.max_output,
+                on_spent=stop_from_anywhere,
+            )
+
+    async def _keep_usage(self) -> None:
+        if self.counter.calls > self.calls_kept:
+            self.calls_kept = self.counter.calls
+            await self.shared.leases.keep_usage(self.claim, self.counter.totals())
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[client.ToolSession | None]:
@@ -141,12 +192,16 @@ class Execution:
         graph = await self.shared.registry.build(
             self.claim.run.graph_id,
             tools=binding.bind(session.tools) if session else (),
-            model=self.shared.models.get(named) if named else None,
+            model=self._model(named) if named else None,
             config=self._config(),
         )
         saver = self.shared.checkpoints.saver_of(self.claim.run.run_id, epoch=self.claim.epoch)
         self.graph = graph.copy({"checkpointer": saver})
         return self.graph
+
+    def _model(self, named: str) -> BaseChatModel:
+        limited = self.counter.budget is not None
+        return self.shared.models.get(named, max_output=self.shared.max_output if limited else None)
 
     def _config(self) -> RunnableConfig:
         asked = self.claim.run
@@ -156,7 +211,6 @@ class Execution:
         return {
             "run_name": asked.graph_id,
             "tags": list(given.get("tags") or ()),
-            "callbacks": [self.counter],
             "recursion_limit": min(limit, self.shared.recursion_limit),
             "configurable": _own_names(given.get("configurable")) | (asked.payload.checkpoint or {}) | own,
             "metadata": _own_names(given.get("metadata"))
@@ -211,6 +265,10 @@ class Execution:
         return self._outcome(run.RunStatus.SUCCESS, status, snapshot)
 
     async def _timed_out(self) -> run.Outcome:
+        if self.time_limit is not None:
+            spent = f"A limit of the run is used up: it has worked for the {self.time_limit} seconds it may."
+            failure = Failure(code=ErrorCode.LIMIT_SPENT, message=spent)
+            return await self._failed(run.RunStatus.TIMEOUT, failure)
         seconds = self.shared.run_timeout.total_seconds()
         failure = Failure(
             code=ErrorCode.RUN_TIMEOUT, message=f"The run took longer than {seconds:g} seconds."

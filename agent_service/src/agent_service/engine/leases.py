@@ -47,6 +47,15 @@ class Leases:
         async with self.pool.connection() as connection:
             await _held(connection, "keep_command", claim, payload=payload)
 
+    async def keep_usage(self, claim: run.Claim, used: Sequence[ModelUsage]) -> None:
+        """Keep what a run has used so far, for the worker that comes after a crash.
+
+        Raises:
+            LeaseLost: another worker has the run.
+        """
+        async with self.pool.connection() as connection:
+            await _held(connection, "keep_usage", claim, usage=rows.stored_usage(used))
+
     async def end(
         self, claim: run.Claim, outcome: run.Outcome, events: Sequence[tuple[str, str]] = ()
     ) -> run.Run:

@@ -93,6 +93,11 @@ SET status = 'pending', attempt = attempt - 1, worker = NULL, usage = %(usage)s,
 WHERE run_id = %(run_id)s AND epoch = %(epoch)s AND status = 'running'
 RETURNING *
 
+-- name: keep_usage
+UPDATE runs SET usage = %(usage)s, updated_at = now()
+WHERE run_id = %(run_id)s AND epoch = %(epoch)s AND status = 'running'
+RETURNING run_id
+
 -- name: keep_command
 UPDATE runs SET payload = %(payload)s, updated_at = now()
 WHERE run_id = %(run_id)s AND epoch = %(epoch)s AND status = 'running'

@@ -1,17 +1,34 @@
-"""Counts what a run's model calls use."""
+"""Sees every model call of a run: counts what it uses, and lets it through only while the budget lasts.
 
+LangChain asks the handlers before each call and tells them after it. They are put in place by a context
+variable, so that a graph that gives callbacks of its own does not leave them out.
+"""
+
+import asyncio
+import contextlib
+import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from typing import Any
+from uuid import UUID
 
-from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessage
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.tracers.context import register_configure_hook
 
+from agent_service.engine import budget
 from shared_schemas import crashing
 from shared_schemas.usage import ModelUsage
 
 UNKNOWN = "unknown"
+
+CHARACTERS_PER_TOKEN = 3
+TOKENS_PER_IMAGE = 1600
+
+_MAX_OUTPUT = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
 
 class UsageCounter(BaseCallbackHandler):
@@ -19,25 +36,151 @@ class UsageCounter(BaseCallbackHandler):
 
     # Without a thread of its own per call: it only adds numbers.
     run_inline = True
+    raise_error = True
 
     def __init__(self, earlier: Iterable[ModelUsage] = ()) -> None:
+        self.budget: budget.Budget | None = None
+        """What the run may use, if that is limited."""
+
+        self.calls = 0
+        """Answers that were counted here."""
+
         self._sums: dict[str, Counter[str]] = {}
         for item in earlier:
             self._sums[item.model] = Counter(item.model_dump(exclude={"model"}))
 
-    def on_llm_end(self, response: LLMResult, **_: Any) -> None:
+    def on_chat_model_start(
+        self, serialized: dict[str, Any], messages: list[list[BaseMessage]], *, run_id: UUID, **told: Any
+    ) -> None:
+        """Reserve for a call in a thread; that of a task was let through by the turnstile."""
+        if self.budget is None:
+            return
+        asked = _asked(serialized, messages, told, max_output=self.budget.max_output)
+        while change := self.budget.take(
+            run_id, asked, owner=threading.get_ident(), may_wait=not _is_on_loop()
+        ):
+            change.result()
+
+    def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], **told: Any) -> None:
+        self.on_chat_model_start(serialized, _as_messages(prompts), **told)
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **_: Any) -> None:
         crashing.point("model.after_answer")
-        for generation in (item for items in response.generations for item in items):
-            if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
-                self._add(generation.message)
+        used = [
+            self._add(generation.message)
+            for generation in (item for items in response.generations for item in items)
+            if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage)
+        ]
+        self.calls += 1
+        if self.budget is not None:
+            # Several answers to one question tell the same figures.
+            self.budget.settle(run_id, next(iter(used), None))
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
+        if self.budget is None:
+            return
+        if isinstance(error, Exception):
+            self.budget.release(run_id)
+        else:
+            # Cancelled: the provider goes on, and is paid.
+            self.budget.settle(run_id, None)
 
     def totals(self) -> list[ModelUsage]:
         return [ModelUsage(model=model, **sums) for model, sums in sorted(self._sums.items())]
 
-    def _add(self, message: AIMessage) -> None:
+    def _add(self, message: AIMessage) -> ModelUsage | None:
         model = message.response_metadata.get("model_name") or UNKNOWN
         sums = self._sums.setdefault(model, Counter())
         sums["calls"] += 1
-        if message.usage_metadata is not None:
-            sums["input_tokens"] += message.usage_metadata["input_tokens"]
-            sums["output_tokens"] += message.usage_metadata["output_tokens"]
+        if message.usage_metadata is None:
+            return None
+        used = ModelUsage(
+            model=model,
+            calls=1,
+            input_tokens=message.usage_metadata["input_tokens"],
+            output_tokens=message.usage_metadata["output_tokens"],
+        )
+        sums["input_tokens"] += used.input_tokens
+        sums["output_tokens"] += used.output_tokens
+        return used
+
+
+class Turnstile(AsyncCallbackHandler):
+    """Lets the calls of tasks through one by one, as far as the budget lasts."""
+
+    # In the task that makes the call, before the counter.
+    run_inline = True
+    raise_error = True
+
+    def __init__(self, counter: UsageCounter) -> None:
+        self.counter = counter
+
+    async def on_chat_model_start(
+        self, serialized: dict[str, Any], messages: list[list[BaseMessage]], *, run_id: UUID, **told: Any
+    ) -> None:
+        limited = self.counter.budget
+        # What is known already comes from a thread, and was asked for there.
+        if limited is None or limited.knows(run_id):
+            return
+        asked = _asked(serialized, messages, told, max_output=limited.max_output)
+        task = asyncio.current_task()
+        assert task is not None
+        while change := limited.take(run_id, asked, owner=task):
+            await asyncio.wrap_future(change)
+        task.add_done_callback(lambda _: limited.lapse(run_id))
+
+    async def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], **told: Any) -> None:
+        await self.on_chat_model_start(serialized, _as_messages(prompts), **told)
+
+
+_turnstile: ContextVar[Turnstile | None] = ContextVar("turnstile", default=None)
+_counter: ContextVar[UsageCounter | None] = ContextVar("counter", default=None)
+register_configure_hook(_turnstile, inheritable=True)
+register_configure_hook(_counter, inheritable=True)
+
+
+@contextlib.contextmanager
+def counted(counter: UsageCounter) -> Iterator[None]:
+    """Show every model call that is made inside, and in tasks and threads begun inside, to a counter."""
+    before, after = _turnstile.set(Turnstile(counter)), _counter.set(counter)
+    try:
+        yield
+    finally:
+        _turnstile.reset(before)
+        _counter.reset(after)
+
+
+def _asked(
+    serialized: dict[str, Any], messages: list[list[BaseMessage]], told: dict[str, Any], *, max_output: int
+) -> budget.Asked:
+    parameters = told.get("invocation_params") or {}
+    metadata = told.get("metadata") or {}
+    named = parameters.get("model") or parameters.get("model_name") or metadata.get("ls_model_name")
+    longest = next((parameters[name] for name in _MAX_OUTPUT if parameters.get(name)), None)
+    answers = parameters.get("n") or 1
+    tools = [tool for tool in parameters.get("tools") or () if isinstance(tool, dict)]
+    return budget.Asked(
+        model=named or (serialized or {}).get("name") or UNKNOWN,
+        input_tokens=sum(
+            count_tokens_approximately(
+                question,
+                chars_per_token=CHARACTERS_PER_TOKEN,
+                tokens_per_image=TOKENS_PER_IMAGE,
+                tools=[*tools],
+            )
+            for question in messages
+        ),
+        output_tokens=answers * (longest or metadata.get("ls_max_tokens") or max_output),
+    )
+
+
+def _as_messages(prompts: list[str]) -> list[list[BaseMessage]]:
+    return [[HumanMessage(prompt)] for prompt in prompts]
+
+
+def _is_on_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

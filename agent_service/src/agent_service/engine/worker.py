@@ -145,9 +145,9 @@ class Worker:
     async def _see_through(self, claim: run.Claim) -> None:
         asked = claim.run
         if asked.cancel_action is not None:
-            await self._end(claim, _cancelled())
+            await self._end(claim, _cancelled(asked))
         elif asked.attempt > self.max_attempts:
-            await self._end(claim, _exhausted(self.max_attempts))
+            await self._end(claim, _exhausted(asked, self.max_attempts))
         else:
             await self._execute(claim)
 
@@ -236,15 +236,18 @@ async def _persist(write: Callable[[], Awaitable[T]]) -> T:
         await asyncio.sleep(RETRY_DELAY.total_seconds())
 
 
-def _cancelled() -> run.Outcome:
+def _cancelled(asked: run.Run) -> run.Outcome:
     # The worker before this one died with it; where its thread stands was not looked at since.
-    return run.Outcome(status=run.RunStatus.INTERRUPTED, thread_status=run.ThreadStatus.INTERRUPTED)
+    return run.Outcome(
+        status=run.RunStatus.INTERRUPTED, thread_status=run.ThreadStatus.INTERRUPTED, usage=asked.usage
+    )
 
 
-def _exhausted(max_attempts: int) -> run.Outcome:
+def _exhausted(asked: run.Run, max_attempts: int) -> run.Outcome:
     message = f"{max_attempts} workers died over this run."
     return run.Outcome(
         status=run.RunStatus.ERROR,
         thread_status=run.ThreadStatus.ERROR,
+        usage=asked.usage,
         error=Failure(code=ErrorCode.ATTEMPTS_EXHAUSTED, message=message),
     )
