@@ -1,25 +1,32 @@
 """Everything in Django's admin. History can be read there and not changed."""
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth.models import AbstractUser
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from pydantic import ValidationError
 
 from mandate import exceptions, models
-from mandate.services import agents, outbox, runs
+from mandate.selectors import changes, drafts
+from mandate.services import agents, deliveries, runs, undo
 from mandate.tools import registry
+from shared_schemas import json_values
 from shared_schemas.tools import Limits
 
 if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[Any]
     _TabularInline = admin.TabularInline[Any, Any]
     _ModelForm = forms.ModelForm[models.Agent]
+    _SwitchForm = forms.ModelForm[models.ToolSwitch]
 else:
     _ModelAdmin, _TabularInline, _ModelForm = admin.ModelAdmin, admin.TabularInline, forms.ModelForm
+    _SwitchForm = forms.ModelForm
 
 
 class History:
@@ -33,6 +40,11 @@ class History:
 
     def has_delete_permission(self, *_: Any) -> bool:
         return False
+
+
+def _person(request: HttpRequest) -> AbstractUser:
+    assert isinstance(request.user, AbstractUser), "the admin lets nobody unknown in"
+    return request.user
 
 
 class AgentForm(_ModelForm):
@@ -62,8 +74,19 @@ class AgentAdmin(_ModelAdmin):
     list_filter = ("is_paused", "graph")
     list_select_related = ("user",)
     search_fields = ("name", "slug", "description")
-    readonly_fields = ("user", "created_at", "updated_at")
+    readonly_fields = ("user", "quality", "created_at", "updated_at")
     actions = ("pause", "let_work")
+
+    @admin.display(description="What people made of its drafts")
+    def quality(self, agent: models.Agent) -> str:
+        if agent.pk is None:
+            return ""
+        lines = [
+            f"{one.model or 'unknown model'}: {one.approved} of {one.reviews} approved, {one.unchanged} unchanged, "
+            f"similarity {one.similarity if one.similarity is not None else '-'}"
+            for one in drafts.figures(agent)
+        ]
+        return "; ".join(lines) or "No draft has been reviewed."
 
     def save_model(self, request: HttpRequest, obj: models.Agent, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
         if not change:
@@ -133,11 +156,11 @@ class RunAdmin(History, _ModelAdmin):
 
     @admin.action(description="Cancel", permissions=["operate"])
     def cancel(self, request: HttpRequest, chosen: QuerySet[models.Run]) -> None:
-        self._do(request, chosen, runs.cancel, "cancelled")
+        self._do(request, chosen, functools.partial(runs.cancel, by=_person(request)), "cancelled")
 
     @admin.action(description="Resume from where it failed", permissions=["operate"])
     def resume(self, request: HttpRequest, chosen: QuerySet[models.Run]) -> None:
-        self._do(request, chosen, runs.resume, "resumed")
+        self._do(request, chosen, functools.partial(runs.resume, by=_person(request)), "resumed")
 
     def _do(
         self, request: HttpRequest, chosen: QuerySet[models.Run], act: Callable[[Any], Any], done: str
@@ -153,14 +176,97 @@ class RunAdmin(History, _ModelAdmin):
         self.message_user(request, f"{succeeded} runs {done}.")
 
 
+class ToolSwitchForm(_SwitchForm):
+    """Offers the tools that there are."""
+
+    def clean_tool(self) -> str:
+        tool: str = self.cleaned_data["tool"]
+        if tool not in registry.declared():
+            raise forms.ValidationError(f"No app declares the tool {tool!r}.")
+        return tool
+
+
+@admin.register(models.ToolSwitch)
+class ToolSwitchAdmin(_ModelAdmin):
+    form = ToolSwitchForm
+    list_display = ("tool", "is_paused", "reason", "changed_by", "changed_at")
+    list_filter = ("is_paused",)
+    list_select_related = ("changed_by",)
+    search_fields = ("tool", "reason")
+    readonly_fields = ("changed_by", "changed_at")
+    actions = ("pause", "let_work")
+
+    def save_model(self, request: HttpRequest, obj: models.ToolSwitch, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
+        obj.changed_by_id = request.user.pk
+        super().save_model(request, obj, form, change)
+
+    @admin.action(description="Pause: no agent may call it", permissions=["change"])
+    def pause(self, request: HttpRequest, chosen: QuerySet[models.ToolSwitch]) -> None:
+        self._set(request, chosen, is_paused=True)
+
+    @admin.action(description="Let work again", permissions=["change"])
+    def let_work(self, request: HttpRequest, chosen: QuerySet[models.ToolSwitch]) -> None:
+        self._set(request, chosen, is_paused=False)
+
+    def _set(self, request: HttpRequest, chosen: QuerySet[models.ToolSwitch], *, is_paused: bool) -> None:
+        count = chosen.update(is_paused=is_paused, changed_by=request.user.pk, changed_at=timezone.now())
+        self.message_user(request, f"{count} tools {'are paused' if is_paused else 'may be called'}.")
+
+
+@admin.register(models.ToolResult)
+class ToolResultAdmin(History, _ModelAdmin):
+    list_display = ("tool_call", "size")
+    list_select_related = ("tool_call",)
+    search_fields = ("tool_call__id", "tool_call__run__id")
+    show_full_result_count = False
+
+
+class ToolMessageInline(OutboxMessageInline):
+    fk_name = "tool_call"
+
+
+class ToolCallUndoInline(History, _TabularInline):
+    model = models.ToolCallUndo
+    extra = 0
+
+
+class RunNoteInline(History, _TabularInline):
+    model = models.RunNote
+    fk_name = "tool_call"
+    fields = ("at", "kind", "by", "data")
+    readonly_fields = fields
+    extra = 0
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("by")
+
+
 @admin.register(models.ToolCall)
 class ToolCallAdmin(History, _ModelAdmin):
+    inlines = (ToolMessageInline, ToolCallUndoInline, RunNoteInline)
+    actions = ("undo",)
     list_display = ("created_at", "tool", "status", "run", "agent_user", "acting_for", "replay_count")
     list_filter = ("status", "tool", "created_at")
     list_select_related = ("run__agent", "agent_user", "acting_for")
     search_fields = ("id", "key", "tool", "tool_call_id", "run__id", "acting_for__username")
     date_hierarchy = "created_at"
     show_full_result_count = False
+
+    def has_undo_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(undo.PERMISSION)
+
+    @admin.action(description="Undo what the calls did", permissions=["undo"])
+    def undo(self, request: HttpRequest, chosen: QuerySet[models.ToolCall]) -> None:
+        undone = 0
+        # The latest first: an earlier call may be what a later one stands on.
+        for call_id in chosen.order_by("-created_at").values_list("pk", flat=True):
+            try:
+                undo.undo(call_id, by=_person(request))
+            except exceptions.MandateError as refusal:
+                self.message_user(request, f"{call_id}: {refusal.detail}", messages.WARNING)
+            else:
+                undone += 1
+        self.message_user(request, f"{undone} calls are undone.")
 
 
 @admin.register(models.ToolCallLink)
@@ -183,11 +289,21 @@ class ToolSessionAdmin(History, _ModelAdmin):
 
 @admin.register(models.Approval)
 class ApprovalAdmin(History, _ModelAdmin):
-    list_display = ("created_at", "tool", "status", "run", "decided_by", "expires_at")
+    list_display = ("created_at", "tool", "status", "run", "decided_by", "expires_at", "warned_at")
     list_filter = ("status", "tool_call__tool", "created_at")
+    readonly_fields = ("changes",)
     list_select_related = ("tool_call", "run__agent", "decided_by")
     search_fields = ("id", "message", "comment", "run__id", "decided_by__username")
     date_hierarchy = "created_at"
+
+    @admin.display(description="what the person changed")
+    def changes(self, approval: models.Approval) -> str:
+        if approval.edited_arguments is None:
+            return ""
+        return "\n".join(
+            f"{change.pointer}: {json_values.text(change.before)} → {json_values.text(change.after)}"
+            for change in changes.between(approval.arguments, approval.edited_arguments)
+        )
 
     @admin.display(ordering="tool_call__tool")
     def tool(self, approval: models.Approval) -> str:
@@ -205,20 +321,19 @@ class OutboxMessageAdmin(History, _ModelAdmin):
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Tell who may have messages delivered again, though nobody edits one."""
-        return request.user.has_perm("mandate.change_outboxmessage")
+        return request.user.has_perm(deliveries.PERMISSION)
 
     @admin.action(description="Deliver again, now", permissions=["operate"])
     def redeliver(self, request: HttpRequest, chosen: QuerySet[models.OutboxMessage]) -> None:
-        # The run of a submission that was given up has failed; resuming it delivers the message again.
-        submissions = chosen.filter(
-            topic__in=[runs.SUBMIT, runs.RESUME], status=models.OutboxMessage.Status.DEAD
-        )
-        for message in submissions:
-            self.message_user(request, f"{message}: resume its run instead.", messages.WARNING)
-        others = chosen.exclude(pk__in=[message.pk for message in submissions])
-        for message in others:
-            outbox.redeliver(message)
-        self.message_user(request, f"{len(others)} messages will be delivered again.")
+        again = 0
+        for message_id in chosen.values_list("pk", flat=True):
+            try:
+                deliveries.again(message_id, by=_person(request))
+            except exceptions.RequestRefused as refusal:
+                self.message_user(request, refusal.detail, messages.WARNING)
+            else:
+                again += 1
+        self.message_user(request, f"{again} messages will be delivered again.")
 
 
 @admin.register(models.WebhookReceipt)
@@ -228,6 +343,27 @@ class WebhookReceiptAdmin(History, _ModelAdmin):
     list_select_related = ("run__agent",)
     search_fields = ("webhook_id", "run__id")
     show_full_result_count = False
+
+
+@admin.register(models.RunNote)
+class RunNoteAdmin(History, _ModelAdmin):
+    list_display = ("at", "kind", "run", "by")
+    list_filter = ("kind", "at")
+    list_select_related = ("run__agent", "by")
+    search_fields = ("run__id", "by__username")
+    show_full_result_count = False
+
+
+@admin.register(models.DraftReview)
+class DraftReviewAdmin(History, _ModelAdmin):
+    list_display = ("created_at", "record", "agent", "model", "status", "similarity", "reviewed_by")
+    list_filter = ("status", "agent", "model", "created_at")
+    list_select_related = ("agent", "content_type", "reviewed_by")
+    search_fields = ("object_id", "comment", "reviewed_by__username")
+    show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[models.DraftReview]:
+        return super().get_queryset(request).prefetch_related("record")
 
 
 @admin.register(models.ModelUsage)

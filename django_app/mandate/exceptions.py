@@ -4,6 +4,7 @@
   x RequestRefused          a request of a person or of the agent service that cannot be done
   x ToolRejected            raised by tools: a business rule refuses the call
   x DeliveryFailed          a message could not be delivered now
+    + NotDelivered          raised by a project's own topics
 """
 
 from typing import Self
@@ -55,6 +56,13 @@ class DeliveryFailed(MandateError):
     def __init__(self, code: ErrorCode, detail: str, *, permanent: bool = False) -> None:
         super().__init__(code, detail)
         self.permanent = permanent
+
+
+class NotDelivered(DeliveryFailed):
+    """The system outside did not take a message; it is tried again, unless that cannot help."""
+
+    def __init__(self, detail: str, *, permanent: bool = False) -> None:
+        super().__init__(ErrorCode.UNAVAILABLE, detail, permanent=permanent)
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path, re_path
 
-from mandate.api import approvals, events, health, problems, runs, tool_api, webhooks
+from mandate.api import approvals, audit, events, health, problems, runs, tool_api, webhooks
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("ok", health.ok),
@@ -10,6 +10,19 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/agents/runs/<uuid:run_id>/", runs.Run.as_view(), name="mandate-run"),
     path("api/agents/runs/<uuid:run_id>/cancel/", runs.Cancel.as_view(), name="mandate-run-cancel"),
     path("api/agents/runs/<uuid:run_id>/resume/", runs.Resume.as_view(), name="mandate-run-resume"),
+    path(
+        "api/agents/runs/<uuid:run_id>/results/<uuid:result_id>/",
+        runs.Result.as_view(),
+        name="mandate-run-result",
+    ),
+    path("api/agents/runs/<uuid:run_id>/audit/", audit.Audit.as_view(), name="mandate-run-audit"),
+    path("api/agents/tool-calls/<uuid:call_id>/undo/", audit.Undo.as_view(), name="mandate-undo"),
+    path(
+        "api/agents/messages/<int:message_id>/redeliver/",
+        audit.Redelivery.as_view(),
+        name="mandate-redelivery",
+    ),
+    path("api/agents/quality/", audit.Quality.as_view(), name="mandate-quality"),
     path("api/agents/runs/<uuid:run_id>/events/", events.stream, name="mandate-run-events"),
     path("api/agents/webhooks/", webhooks.receive, name="mandate-webhooks"),
     path("api/agents/approvals/", approvals.Approvals.as_view(), name="mandate-approvals"),
@@ -22,6 +35,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("agent-api/sessions/", tool_api.open_session, name="mandate-sessions"),
     path("agent-api/sessions/current/", tool_api.close_session, name="mandate-session"),
     path("agent-api/tools/", tool_api.list_tools, name="mandate-tools"),
+    path("agent-api/tools/results/<uuid:result_id>/", tool_api.read_result, name="mandate-tool-result"),
     path("agent-api/tools/<str:name>/calls/", tool_api.call_tool, name="mandate-tool-calls"),
     re_path("^(?:api/agents|agent-api)/", problems.not_found),
 ]

@@ -1,10 +1,20 @@
 """The course as its editors see it."""
 
+from typing import Any
+
 from django.contrib import admin, messages
+from django.contrib.auth.models import AbstractUser
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from mandate.models import AiStatus
+from mandate.services import drafts
 from practice import models, services
+
+
+def _person(request: HttpRequest) -> AbstractUser:
+    assert isinstance(request.user, AbstractUser), "the admin lets nobody unknown in"
+    return request.user
 
 
 @admin.register(models.Module)
@@ -33,6 +43,7 @@ class TaskAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the s
     search_fields = ("title", "text")
     readonly_fields = (
         "ai_user",
+        "ai_status",
         "tests",
         "solution",
         "verified",
@@ -41,14 +52,26 @@ class TaskAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the s
         "created_at",
         "updated_at",
     )
-    actions = ("publish", "withdraw")
+    actions = ("publish", "reject", "withdraw")
+
+    def save_model(self, request: HttpRequest, obj: models.Task, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
+        if change:
+            drafts.keep_text(obj, by=_person(request))
+        super().save_model(request, obj, form, change)
 
     @admin.action(description="Publish verified tasks", permissions=["publish"])
     def publish(self, request: HttpRequest, queryset: QuerySet[models.Task]) -> None:
         verified = list(queryset.filter(verified=True, active=False))
         for task in verified:
-            services.publish(task)
+            services.publish(task, by=_person(request))
         self.message_user(request, f"{len(verified)} published; tasks that are not verified were left.")
+
+    @admin.action(description="Reject drafts", permissions=["publish"])
+    def reject(self, request: HttpRequest, queryset: QuerySet[models.Task]) -> None:
+        rejected = list(queryset.filter(ai_status=AiStatus.DRAFT))
+        for task in rejected:
+            services.reject(task, by=_person(request))
+        self.message_user(request, f"{len(rejected)} rejected.")
 
     @admin.action(description="Withdraw from students", permissions=["publish"])
     def withdraw(self, request: HttpRequest, queryset: QuerySet[models.Task]) -> None:

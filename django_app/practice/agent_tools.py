@@ -1,16 +1,29 @@
 """What agents may do with the course: one narrow tool for each step of an author's work."""
 
+from django.db.models import QuerySet
+
 from mandate import tools
 from practice import models, schemas, selectors, services
 
 
+@tools.records(models.Module)
+def _lessons(
+    context: tools.Context,  # noqa: ARG001 - every scope takes it
+) -> QuerySet[models.Module]:
+    return selectors.lessons()
+
+
+@tools.records(models.StudentProfile)
+def _students(
+    context: tools.Context,  # noqa: ARG001 - every scope takes it
+) -> QuerySet[models.StudentProfile]:
+    return models.StudentProfile.objects.all()
+
+
 @tools.tool(scope="practice:read", effect=tools.Effect.READ)
-def read_lesson(
-    context: tools.Context,  # noqa: ARG001 - every tool takes it
-    call: schemas.ReadLesson,
-) -> schemas.Lesson:
+def read_lesson(context: tools.Context, call: schemas.ReadLesson) -> schemas.Lesson:
     """Read a published lesson of the course: its title, language and whole text."""
-    module = selectors.lesson(call.module_id)
+    module = context.visible(models.Module).get(pk=call.module_id)
     return schemas.Lesson(
         module_id=module.pk,
         slug=module.slug,
@@ -21,12 +34,9 @@ def read_lesson(
 
 
 @tools.tool(scope="practice:read", effect=tools.Effect.READ)
-def read_profile(
-    context: tools.Context,  # noqa: ARG001 - every tool takes it
-    call: schemas.ReadProfile,
-) -> schemas.Profile:
+def read_profile(context: tools.Context, call: schemas.ReadProfile) -> schemas.Profile:
     """Read what is known about a student: level, goals and what a teacher noticed."""
-    student = selectors.student(call.student_id)
+    student = context.visible(models.StudentProfile).get(pk=call.student_id)
     return schemas.Profile(
         student_id=student.pk,
         name=student.name,
@@ -36,10 +46,15 @@ def read_profile(
     )
 
 
-@tools.tool(scope="practice:write", effect=tools.Effect.WRITE, return_direct=True)
+def _remove_added(context: tools.Context, call: schemas.AddTasks, answer: schemas.TasksAdded) -> None:  # noqa: ARG001 - what every such function takes
+    services.remove_drafts([task.task_id for task in answer.tasks], of=context.agent_user)
+
+
+@tools.tool(scope="practice:write", effect=tools.Effect.WRITE, return_direct=True, undo=_remove_added)
 def add_tasks(context: tools.Context, call: schemas.AddTasks) -> schemas.TasksAdded:
     """Add draft practice tasks to a lesson, all in one call. Students do not see drafts."""
-    added = services.add_drafts(module_id=call.module_id, tasks=call.tasks, by=context.agent_user)
+    module = context.visible(models.Module).get(pk=call.module_id)
+    added = services.add_drafts(module=module, tasks=call.tasks, by=context.agent_user)
     context.link(*added)
     return schemas.TasksAdded(tasks=[schemas.AddedTask(task_id=task.pk, title=task.title) for task in added])
 
@@ -103,9 +118,11 @@ def _publish_message(context: tools.Context, call: schemas.PublishTask) -> str:
 def publish_task(context: tools.Context, call: schemas.PublishTask) -> schemas.TaskPublished:
     """Ask a person to show one of your verified tasks to students. They may refuse."""
     task = _own(context, call.task_id)
-    services.publish(task)
-    approver = context.approved_by.get_username() if context.approved_by else ""
-    return schemas.TaskPublished(task_id=task.pk, title=task.title, approved_by=approver)
+    assert context.approved_by is not None, "the tool is declared with an approval"
+    services.publish(task, by=context.approved_by)
+    return schemas.TaskPublished(
+        task_id=task.pk, title=task.title, approved_by=context.approved_by.get_username()
+    )
 
 
 def _own(context: tools.Context, task_id: int) -> models.Task:

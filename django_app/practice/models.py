@@ -55,6 +55,8 @@ class StudentProfile(models.Model):
 class Task(AgentOwned):
     """A practice task: a draft until a person publishes it."""
 
+    draft_fields = ("title", "text", "starting_code")
+
     module = models.ForeignKey(Module, on_delete=models.PROTECT, related_name="tasks")
     title = models.CharField(max_length=120)
     text = models.TextField()

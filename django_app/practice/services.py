@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import QuerySet
 
 from mandate.models import AiStatus
-from practice import models, sandbox, schemas, selectors
+from mandate.services import drafts
+from practice import models, sandbox, schemas
 from shared_schemas import json_values
 
 
@@ -25,10 +27,9 @@ class Check:
 
 
 def add_drafts(
-    *, module_id: int, tasks: Sequence[schemas.TaskDraft], by: AbstractBaseUser
+    *, module: models.Module, tasks: Sequence[schemas.TaskDraft], by: AbstractBaseUser
 ) -> list[models.Task]:
     """Keep drafts of tasks that an agent wrote."""
-    module = selectors.lesson(module_id)
     return models.Task.objects.bulk_create(
         models.Task(module=module, ai_user_id=by.pk, **draft.model_dump()) for draft in tasks
     )
@@ -64,13 +65,32 @@ def record_verdict(task: models.Task, checked: Check) -> None:
     task.save(update_fields=["verdict", "verified", "updated_at"])
 
 
-def publish(task: models.Task) -> None:
-    """Show a verified task to students."""
+@transaction.atomic
+def publish(task: models.Task, *, by: AbstractBaseUser) -> None:
+    """Show a verified task to students; of a draft, this is its approval."""
     if not task.verified:
         raise ValidationError("Only a task whose solution passes its tests can be published.")
+    if task.ai_status == AiStatus.DRAFT:
+        drafts.review(task, by=by)
     task.active = True
-    task.ai_status = AiStatus.APPROVED
-    task.save(update_fields=["active", "ai_status", "updated_at"])
+    task.save(update_fields=["active", "updated_at"])
+
+
+@transaction.atomic
+def reject(task: models.Task, *, by: AbstractBaseUser, comment: str = "") -> None:
+    """Decide that a draft is not for students."""
+    drafts.review(task, by=by, approve=False, comment=comment)
+
+
+@transaction.atomic
+def remove_drafts(task_ids: Sequence[int], *, of: AbstractBaseUser) -> int:
+    """Delete drafts of an agent that nobody has decided about, and return how many were still there."""
+    tasks = models.Task.objects.filter(pk__in=task_ids, ai_user_id=of.pk).select_for_update()
+    if decided := [task.title for task in tasks if task.active or task.ai_status == AiStatus.APPROVED]:
+        raise ValidationError(
+            f"People approved {', '.join(map(repr, decided))}; withdraw and delete by hand."
+        )
+    return tasks.delete()[0]
 
 
 def withdraw(tasks: QuerySet[models.Task]) -> int:

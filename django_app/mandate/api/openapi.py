@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from mandate.api import pages, problems
-from shared_schemas import idempotency, runs, signatures, tools, webhooks
+from shared_schemas import audit, idempotency, quality, runs, signatures, tools, webhooks
 from shared_schemas.problems import MEDIA_TYPE, ErrorCode, Problem
 
 JsonObject = dict[str, Any]
@@ -39,6 +39,9 @@ def _parameter(place: str, name: str, schema: JsonObject, *, required: bool = Fa
 _TEXT = {"type": "string"}
 _RUN = _parameter("path", "run_id", {"type": "string", "format": "uuid"})
 _APPROVAL = _parameter("path", "approval_id", {"type": "string", "format": "uuid"})
+_CALL = _parameter("path", "call_id", {"type": "string", "format": "uuid"})
+_MESSAGE = _parameter("path", "message_id", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1})
+_RESULT = _parameter("path", "result_id", {"type": "string", "format": "uuid"})
 _TOOL = _parameter("path", "name", {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$"})
 _KEY = _parameter("header", idempotency.HEADER, {"type": "string", "pattern": idempotency.HEADER_PATTERN})
 _CALL_KEY = _parameter(
@@ -125,6 +128,62 @@ _PEOPLE = (
     ),
     _Operation(
         method="get",
+        path="/api/agents/runs/{run_id}/audit/",
+        name="auditRun",
+        summary="Tell the whole story of a run, oldest first.",
+        security="person",
+        answers={200: audit.Audit},
+        refusals=(ErrorCode.NOT_FOUND,),
+        parameters=(_RUN,),
+    ),
+    _Operation(
+        method="post",
+        path="/api/agents/tool-calls/{call_id}/undo/",
+        name="undoToolCall",
+        summary="Take back what a tool call did, once.",
+        security="person",
+        body=audit.UndoRequest,
+        answers={200: audit.Undone},
+        refusals=(
+            *_UNREADABLE,
+            ErrorCode.FORBIDDEN,
+            ErrorCode.NOT_FOUND,
+            ErrorCode.NOT_UNDOABLE,
+            ErrorCode.TOOL_FAILED,
+        ),
+        parameters=(_CALL,),
+    ),
+    _Operation(
+        method="post",
+        path="/api/agents/messages/{message_id}/redeliver/",
+        name="redeliverMessage",
+        summary="Deliver a message again, with the key it always had.",
+        security="person",
+        answers={202: audit.Message},
+        refusals=(ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND, ErrorCode.CONFLICT),
+        parameters=(_MESSAGE,),
+    ),
+    _Operation(
+        method="get",
+        path="/api/agents/quality/",
+        name="readQuality",
+        summary="Read how good each agent's drafts were, by model.",
+        security="person",
+        answers={200: quality.QualityList},
+        refusals=(ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND),
+    ),
+    _Operation(
+        method="get",
+        path="/api/agents/runs/{run_id}/results/{result_id}/",
+        name="readRunResult",
+        summary="Read the whole of a tool's result that was too large for its answer.",
+        security="person",
+        answers={200: tools.ToolResult},
+        refusals=(ErrorCode.NOT_FOUND,),
+        parameters=(_RUN, _RESULT),
+    ),
+    _Operation(
+        method="get",
         path="/api/agents/approvals/",
         name="listApprovals",
         summary="List approvals, oldest first.",
@@ -200,6 +259,16 @@ _TOOLS = (
         security="runToken",
         answers={200: tools.ToolList},
         refusals=(ErrorCode.RUN_NOT_ACTIVE, ErrorCode.STALE_WORKER),
+    ),
+    _Operation(
+        method="get",
+        path="/agent-api/tools/results/{result_id}/",
+        name="readResult",
+        summary="Read the whole of a result that was too large for its answer.",
+        security="runToken",
+        answers={200: tools.ToolResult},
+        refusals=(ErrorCode.RUN_NOT_ACTIVE, ErrorCode.STALE_WORKER, ErrorCode.NOT_FOUND),
+        parameters=(_RESULT,),
     ),
     _Operation(
         method="post",

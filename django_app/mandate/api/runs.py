@@ -3,12 +3,14 @@
 import uuid
 
 from django.contrib.auth.models import AbstractUser, AnonymousUser
+from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from mandate import conf, exceptions
 from mandate.api import bodies, pages
+from mandate.selectors import results
 from mandate.selectors import runs as selectors
 from mandate.services import runs
 from shared_schemas import crashing, idempotency
@@ -64,7 +66,7 @@ class Cancel(APIView):
 
     def post(self, request: Request, run_id: uuid.UUID) -> Response:
         selectors.find(run_id, user=request.user, to_change=True)
-        runs.cancel(run_id)
+        runs.cancel(run_id, by=_person(request))
         crashing.point("cancel.after_commit")
         return _described(request, run_id)
 
@@ -74,8 +76,16 @@ class Resume(APIView):
 
     def post(self, request: Request, run_id: uuid.UUID) -> Response:
         selectors.find(run_id, user=request.user, to_change=True)
-        runs.resume(run_id)
+        runs.resume(run_id, by=_person(request))
         return _described(request, run_id, status=202)
+
+
+class Result(APIView):
+    """`/api/agents/runs/{id}/results/{id}/`."""
+
+    def get(self, request: Request, run_id: uuid.UUID, result_id: uuid.UUID) -> HttpResponse:
+        run = selectors.find(run_id, user=request.user)
+        return HttpResponse(results.whole(result_id, run_id=run.pk), content_type="application/json")
 
 
 def _described(request: Request, run_id: uuid.UUID, *, status: int = 200) -> Response:

@@ -3,6 +3,7 @@
 Plain views: a tool call is the busiest request there is, and needs no content negotiation.
 """
 
+import uuid
 from http import HTTPStatus
 
 from django.db import transaction
@@ -12,7 +13,8 @@ from pydantic import BaseModel
 
 from mandate import exceptions, tokens
 from mandate.api import bodies, problems
-from mandate.services import grants, sessions, tool_calls
+from mandate.selectors import results
+from mandate.services import grants, refusals, sessions, tool_calls
 from shared_schemas import crashing, idempotency, tools
 from shared_schemas.problems import ErrorCode
 
@@ -51,7 +53,14 @@ def close_session(request: HttpRequest) -> HttpResponse:
 def list_tools(request: HttpRequest) -> HttpResponse:
     """List what the run token may call."""
     grant = grants.read(tokens.hash_run_token(_bearer(request)))
-    return _answer(tools.ToolList(tools=[tool.spec() for tool in grants.granted_tools(grant.run)]))
+    return _answer(tools.ToolList(tools=[tool.spec() for tool in grant.tools()]))
+
+
+@problems.answered("GET")
+def read_result(request: HttpRequest, result_id: uuid.UUID) -> HttpResponse:
+    """Give the whole of a result that was too large for its answer."""
+    grant = grants.read(tokens.hash_run_token(_bearer(request)))
+    return _json(results.whole(result_id, run_id=grant.run.pk))
 
 
 @csrf_exempt
@@ -63,13 +72,13 @@ def call_tool(request: HttpRequest, name: str) -> HttpResponse:
     try:
         body = bodies.parse(request, tools.ToolCallRequest)
         key = _key(request)
-    except exceptions.RequestRefused:
+    except exceptions.RequestRefused as refusal:
         # Who is not believed learns nothing about the request.
         grants.read(token_hash)
+        refusals.keep_call(token_hash, tool=name, key=None, arguments=None, refusal=refusal)
         raise
     outcome = tool_calls.answer(tool_calls.Call(token_hash=token_hash, tool=name, key=key, request=body))
-    is_pending = outcome.answer.status is tools.ToolCallStatus.PENDING_APPROVAL
-    response = _answer(outcome.answer, HTTPStatus.ACCEPTED if is_pending else HTTPStatus.OK)
+    response = _json(outcome.text, HTTPStatus.ACCEPTED if outcome.is_pending else HTTPStatus.OK)
     if outcome.is_replay:
         response[idempotency.REPLAYED_HEADER] = "true"
     return response
@@ -90,6 +99,8 @@ def _key(request: HttpRequest) -> str | None:
 
 
 def _answer(message: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> HttpResponse:
-    return HttpResponse(
-        message.model_dump_json(by_alias=True), status=status, content_type="application/json"
-    )
+    return _json(message.model_dump_json(by_alias=True), status)
+
+
+def _json(text: str, status: HTTPStatus = HTTPStatus.OK) -> HttpResponse:
+    return HttpResponse(text, status=status, content_type="application/json")

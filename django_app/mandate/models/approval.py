@@ -3,8 +3,11 @@
 import uuid
 
 from django.conf import settings
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.contrib.contenttypes.models import ContentType
 from django.db import models
 
+from mandate import fields
 from mandate.models.run import Run
 from mandate.models.tool_call import ToolCall
 
@@ -28,12 +31,22 @@ class Approval(models.Model):
     permission = models.CharField(max_length=150)
     """What the deciding person must hold at that moment, `app.codename`."""
 
+    content_type = models.ForeignKey(
+        ContentType, on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+    )
+    object_id = models.CharField(max_length=64, blank=True)
+    record = GenericForeignKey("content_type", "object_id")
+    """What the permission must be held for, where the tool's rule names a record."""
+
+    four_eyes = models.BooleanField(default=False)
+    """The person that the run acts for may not decide."""
+
     message = models.TextField()
-    arguments = models.JSONField()
+    arguments = fields.ExactJSONField()
     """As they are shown; an approval runs exactly these."""
 
-    edited_arguments = models.JSONField(null=True, blank=True)
-    """What ran instead, where the person edited."""
+    edited_arguments = fields.ExactJSONField(null=True, blank=True)
+    """What ran instead, where the person edited: validated and in canonical form as well."""
 
     comment = models.TextField(blank=True)
     decided_by = models.ForeignKey(
@@ -44,6 +57,10 @@ class Approval(models.Model):
     """LangGraph's id of the interrupt that waits for it, once the run is known to be parked."""
 
     expires_at = models.DateTimeField()
+    warn_at = models.DateTimeField(null=True, blank=True)
+    """When people are told that the time is running out."""
+
+    warned_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

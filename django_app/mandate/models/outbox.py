@@ -4,6 +4,7 @@ from django.db import models
 from django.utils import timezone
 
 from mandate.models.run import Run
+from mandate.models.tool_call import ToolCall
 
 
 class OutboxMessage(models.Model):
@@ -22,6 +23,13 @@ class OutboxMessage(models.Model):
     run = models.ForeignKey(
         Run, on_delete=models.CASCADE, null=True, blank=True, related_name="outbox_messages"
     )
+    """The run whose messages are delivered in order; a tool's message holds up none of them."""
+
+    tool_call = models.ForeignKey(
+        ToolCall, on_delete=models.SET_NULL, null=True, blank=True, related_name="outbox_messages"
+    )
+    """The call whose effect it is."""
+
     key = models.CharField(max_length=200, unique=True)
     """Idempotency key that goes with every delivery."""
 

@@ -1,5 +1,7 @@
 """Records that agents make."""
 
+from typing import ClassVar
+
 from django.conf import settings
 from django.db import models
 
@@ -21,6 +23,9 @@ class AgentOwned(models.Model):
     """The agent's account, or nobody for a record that a person made."""
 
     ai_status = models.CharField(max_length=10, choices=AiStatus.choices, default=AiStatus.DRAFT)
+
+    draft_fields: ClassVar[tuple[str, ...]] = ()
+    """The text that people review; where it is empty, every text of the record that has no choices."""
 
     class Meta:
         abstract = True

@@ -7,6 +7,7 @@ from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
 
+from mandate import fields
 from mandate.models.run import Run
 from mandate.models.tool_session import ToolSession
 
@@ -43,7 +44,7 @@ class ToolCall(models.Model):
 
     tool = models.CharField(max_length=64)
     tool_version = models.CharField(max_length=12)
-    arguments = models.JSONField()
+    arguments = fields.ExactJSONField()
     """Validated and in canonical form; what an approval runs."""
 
     arguments_digest = models.CharField(max_length=64)
@@ -56,7 +57,7 @@ class ToolCall(models.Model):
     """The digest, in the one row of a run that its repeats find; nothing where a call may be done again."""
 
     status = models.CharField(max_length=20, choices=Status.choices)
-    response = models.JSONField(null=True, blank=True)
+    response = fields.ExactJSONField(null=True, blank=True)
     """`shared_schemas.tools.ToolCallAnswer`, given again to the same request; of a refused one the problem."""
 
     agent_user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
@@ -98,6 +99,20 @@ class ToolCall(models.Model):
 
     def __str__(self) -> str:
         return f"{self.tool} {self.key}"
+
+
+class ToolResult(models.Model):
+    """The whole of a result that was too large for its answer."""
+
+    tool_call = models.OneToOneField(
+        ToolCall, on_delete=models.CASCADE, primary_key=True, related_name="whole_result"
+    )
+    json = models.TextField()
+    size = models.PositiveIntegerField()
+    """Bytes of the JSON."""
+
+    def __str__(self) -> str:
+        return f"{self.size} bytes"
 
 
 class ToolCallLink(models.Model):

@@ -8,17 +8,18 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractBaseUser, AbstractUser
+from django.contrib.auth.models import AbstractUser
+from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
+from django.db.models import Model
 from django.utils import timezone
 from pydantic import JsonValue
 
 from mandate import conf, exceptions, models
 from mandate.selectors import approvals as selectors
-from mandate.services import effects, grants, ledger, runs
+from mandate.services import deciders, effects, grants, ledger, outbox, refusals, runs
 from mandate.tools import context as tool_context
-from mandate.tools import declaration
+from mandate.tools import declaration, registry, topics
 from shared_schemas import crashing, json_values
 from shared_schemas.problems import ErrorCode
 from shared_schemas.runs import Decision, RunStatus
@@ -26,19 +27,26 @@ from shared_schemas.tools import ToolCallAnswer, ToolCallStatus
 
 Status = models.Approval.Status
 
+EXPIRING = "approval.expiring"
+"""Topic of the message about a question whose time is running out, for a project that declares it."""
+
 
 def ask(
     call: models.ToolCall, rule: declaration.ApprovalRule, context: tool_context.Context, arguments: Any
 ) -> models.Approval:
     """Write the question that a claimed call waits for."""
-    message = rule.message(context, arguments) if rule.message else _plain_message(call)
+    lifetime = rule.expires_after or conf.settings().approval_lifetime
+    expires_at = timezone.now() + lifetime
     approval = models.Approval.objects.create(
         run_id=call.run_id,
         tool_call=call,
         permission=rule.permission,
-        message=message,
+        four_eyes=rule.four_eyes,
+        message=rule.message(context, arguments) if rule.message else _plain_message(call),
         arguments=call.arguments,
-        expires_at=timezone.now() + (rule.expires_after or conf.settings().approval_lifetime),
+        expires_at=expires_at,
+        warn_at=expires_at - min(conf.settings().approval_warning, lifetime / 2),
+        **_reference(rule.record(context, arguments) if rule.record else None),
     )
     ledger.link(call, context)
     crashing.point("approval.after_question")
@@ -58,9 +66,13 @@ def decide(approval_id: uuid.UUID, decision: Decision, *, by: AbstractUser) -> m
         raise exceptions.RequestRefused(ErrorCode.NOT_FOUND, "There is no such approval.")
     if approval.status != Status.PENDING:
         return _decided(approval, decision, by)
-    if decision.decision == "reject":
-        return _reject(approval, decision, by)
-    return _approve(approval, decision, by)
+    try:
+        if decision.decision == "reject":
+            return _reject(approval, decision, by)
+        return _approve(approval, decision, by)
+    except exceptions.MandateError as refusal:
+        refusals.keep_decision(approval, decision, by, refusal)
+        raise
 
 
 def expire(now: datetime | None = None) -> int:
@@ -70,13 +82,20 @@ def expire(now: datetime | None = None) -> int:
     return sum(_expire(pk, run_id, moment) for pk, run_id in due.values_list("pk", "run_id"))
 
 
+def warn(now: datetime | None = None) -> int:
+    """Tell of questions whose time is running out, each once; return how many."""
+    moment = now or timezone.now()
+    due = models.Approval.objects.filter(status=Status.PENDING, warned_at=None, warn_at__lte=moment)
+    return sum(_warn(approval, moment) for approval in due.select_related("tool_call"))
+
+
 @transaction.atomic
 def _reject(known: models.Approval, decision: Decision, by: AbstractUser) -> models.Approval:
     approval = _locked(known)
     if approval.status != Status.PENDING:
         return _decided(approval, decision, by)
     _check_open(approval)
-    _check_person(approval, by)
+    deciders.check(approval, by)
     _close(approval, Status.REJECTED, decision, by)
     ledger.finish(approval.tool_call, _declined(approval, "A person rejected this call.", decision.comment))
     runs.continue_after_decision(approval.run)
@@ -86,17 +105,22 @@ def _reject(known: models.Approval, decision: Decision, by: AbstractUser) -> mod
 
 def _approve(known: models.Approval, decision: Decision, by: AbstractUser) -> models.Approval:
     _check_open(known)
-    _check_person(known, by)
+    deciders.check(known, by)
     tool, context, arguments = _call_of(known, decision, by)
+    with effects.guarded(tool, context):
+        deciders.check_target(by, tool, context, arguments)
     prepared = (effects.prepare(tool, context, arguments),) if tool.prepare else ()
     with effects.guarded(tool, context), transaction.atomic():
         approval = _locked(known)
         if approval.status != Status.PENDING:
             return _decided(approval, decision, by)
         _check_open(approval)
-        _check_person(approval, by)
+        deciders.check(approval, by)
+        deciders.check_target(by, tool, context, arguments)
         grants.check_agent(approval.run)
-        _close(approval, Status.APPROVED, decision, by)
+        grants.granted_tool(approval.run, tool.name)
+        edited = effects.canonical(arguments) if decision.decision == "edit" else None
+        _close(approval, Status.APPROVED, decision, by, edited=edited)
         crashing.point("approval.before_effect")
         note = None if approval.edited_arguments is None else _edit_note(approval)
         ledger.perform(approval.tool_call, tool, context, arguments, *prepared, note=note)
@@ -105,6 +129,24 @@ def _approve(known: models.Approval, decision: Decision, by: AbstractUser) -> mo
         crashing.point("approval.before_commit")
     crashing.point("approval.after_commit")
     return approval
+
+
+@transaction.atomic
+def _warn(approval: models.Approval, now: datetime) -> bool:
+    still_due = models.Approval.objects.filter(pk=approval.pk, status=Status.PENDING, warned_at=None)
+    if not still_due.update(warned_at=now):
+        return False
+    if topics.is_declared(EXPIRING):
+        # Without its run: whoever cannot be told holds up none of the run's own messages.
+        payload = {
+            "approval_id": str(approval.pk),
+            "run_id": str(approval.run_id),
+            "tool": approval.tool_call.tool,
+            "message": approval.message,
+            "expires_at": approval.expires_at.isoformat(),
+        }
+        outbox.write(EXPIRING, key=f"{EXPIRING}:{approval.pk}", payload=payload)
+    return True
 
 
 @transaction.atomic
@@ -140,17 +182,6 @@ def _check_open(approval: models.Approval) -> None:
         )
 
 
-def _check_person(approval: models.Approval, by: AbstractBaseUser) -> None:
-    # Read anew: permissions may have changed since the request began, and a user object remembers them.
-    person = get_user_model()._default_manager.get(pk=by.pk)  # noqa: SLF001 - Django's public name
-    if models.Agent.objects.filter(user=person).exists():
-        raise exceptions.RequestRefused(ErrorCode.FORBIDDEN, "An agent's account cannot decide.")
-    if not person.has_perm(approval.permission):
-        raise exceptions.RequestRefused(
-            ErrorCode.FORBIDDEN, f"Deciding this needs the permission {approval.permission!r}."
-        )
-
-
 def _call_of(
     approval: models.Approval, decision: Decision, by: AbstractUser
 ) -> tuple[declaration.Tool, tool_context.Context, Any]:
@@ -162,9 +193,10 @@ def _call_of(
         acting_for=run.started_by,
         approved_by=by,
         key=approval.tool_call.key,
+        records=tool.records,
     )
     arguments = effects.validate(tool, _asked(approval, decision))
-    if decision.decision == "approve" and effects.canonical(arguments) != approval.arguments:
+    if decision.decision == "approve" and not _same(effects.canonical(arguments), approval.arguments):
         raise exceptions.RequestRefused(
             ErrorCode.CONFLICT, f"The tool {tool.name!r} has changed since it was asked for; edit or reject."
         )
@@ -178,23 +210,54 @@ def _asked(approval: models.Approval, decision: Decision) -> dict[str, JsonValue
     return shown
 
 
-def _close(approval: models.Approval, status: Status, decision: Decision, by: AbstractUser) -> None:
+def _close(
+    approval: models.Approval,
+    status: Status,
+    decision: Decision,
+    by: AbstractUser,
+    *,
+    edited: dict[str, JsonValue] | None = None,
+) -> None:
     approval.status = status
     approval.decided_by_id = by.pk
     approval.decided_at = timezone.now()
     approval.comment = decision.comment
-    approval.edited_arguments = decision.arguments
+    approval.edited_arguments = edited
     approval.save(update_fields=["status", "decided_by", "decided_at", "comment", "edited_arguments"])
 
 
 def _decided(approval: models.Approval, decision: Decision, by: AbstractUser) -> models.Approval:
     status = Status.REJECTED if decision.decision == "reject" else Status.APPROVED
     same = (approval.status, approval.decided_by_id) == (status, by.pk)
-    if same and approval.edited_arguments == decision.arguments:
+    if same and _is_same_edit(approval, decision):
         return approval
     raise exceptions.RequestRefused(
         ErrorCode.ALREADY_DECIDED, f"This approval is {approval.status!r} already."
     )
+
+
+def _is_same_edit(approval: models.Approval, decision: Decision) -> bool:
+    if decision.arguments is None or approval.edited_arguments is None:
+        return decision.arguments is None and approval.edited_arguments is None
+    tool = registry.declared().get(approval.tool_call.tool)
+    if tool is None:
+        return False
+    try:
+        asked = effects.validate(tool, decision.arguments)
+    except exceptions.RequestRefused:
+        return False
+    return _same(effects.canonical(asked), approval.edited_arguments)
+
+
+def _same(one: JsonValue, other: JsonValue) -> bool:
+    # Python holds 1, 1.0 and True to be equal; to a tool they are not.
+    return json_values.canonical(one) == json_values.canonical(other)
+
+
+def _reference(record: Model | None) -> dict[str, Any]:
+    if record is None:
+        return {}
+    return {"content_type": ContentType.objects.get_for_model(record), "object_id": str(record.pk)}
 
 
 def _declined(approval: models.Approval, reason: str, comment: str = "") -> ToolCallAnswer:

@@ -75,8 +75,9 @@ def deliver_next(*, now: datetime | None = None) -> bool:
 
 
 def keep_house(*, now: datetime | None = None) -> None:
-    """Pull runs whose webhook is late, and expire approvals that nobody decided."""
+    """Pull runs whose webhook is late, and warn of and expire approvals that nobody decided."""
     moment = now or timezone.now()
+    approvals.warn(now=moment)
     approvals.expire(now=moment)
     reconcile(now=moment)
 
@@ -188,7 +189,7 @@ def _failed(message: models.OutboxMessage, reason: str, *, permanent: bool) -> N
     message.last_error = reason.replace("\x00", "")[:2000]
     message.next_attempt_at = timezone.now() + _delay(message.attempts)
     if permanent or message.attempts >= conf.settings().delivery_attempts:
-        message.status = _Status.DEAD
+        message.status, message.next_attempt_at = _Status.DEAD, timezone.now()
         logger.error("outbox.dead message=%s topic=%s reason=%s", message.pk, message.topic, reason)
     message.save()
     if message.status == _Status.DEAD:

@@ -16,7 +16,7 @@ from django.utils import timezone
 from pydantic import JsonValue
 
 from mandate import conf, exceptions, models
-from mandate.services import effects, grants
+from mandate.services import effects, grants, outbox, results
 from mandate.tools import context as tool_context
 from mandate.tools import declaration
 from shared_schemas import crashing, json_values
@@ -42,12 +42,19 @@ _CLAIM = """
 """
 
 _FINISH = """
-    UPDATE mandate_toolcall SET status = %s, response = %s::jsonb, finished_at = %s, repeat_guard = %s WHERE id = %s
+    UPDATE mandate_toolcall SET status = %s, response = %s::json, finished_at = %s, repeat_guard = %s WHERE id = %s
 """
 
+# The note is written by the statement that finds the row: a replay takes no query more for being remembered.
 _REPLAY = """
-    UPDATE mandate_toolcall SET replay_count = replay_count + 1, replayed_at = %s
-    WHERE run_id = %s AND key = %s RETURNING *
+    WITH replayed AS (
+        UPDATE mandate_toolcall SET replay_count = replay_count + 1, replayed_at = %(now)s
+        WHERE run_id = %(run)s AND key = %(key)s RETURNING *
+    ), noted AS (
+        INSERT INTO mandate_runnote (run_id, kind, tool_call_id, data, at)
+        SELECT run_id, 'call_replayed', id, jsonb_build_object('epoch', %(epoch)s::bigint), %(now)s FROM replayed
+    )
+    SELECT * FROM replayed
 """
 
 _COUNT = """
@@ -129,7 +136,8 @@ def replayed(call: models.ToolCall) -> models.ToolCall | None:
     Raises:
         RequestRefused: IDEMPOTENCY_KEY_REUSED, the key was used for something else.
     """
-    rows = models.ToolCall.objects.raw(_REPLAY, [timezone.now(), call.run_id, call.key])
+    asked = {"now": timezone.now(), "run": call.run_id, "key": call.key, "epoch": call.epoch}
+    rows = models.ToolCall.objects.raw(_REPLAY, asked)
     earlier = next(iter(rows), None)
     if earlier is not None and earlier.fingerprint != call.fingerprint:
         raise exceptions.RequestRefused(
@@ -167,10 +175,9 @@ def perform(
     """Do a claimed call, and store its answer and what it touched."""
     result = effects.perform(tool, context, arguments, *prepared)
     crashing.point("effect.before_answer")
-    effects.check_size(tool, result)
-    status = ToolCallStatus.SUCCEEDED
-    finish(call, ToolCallAnswer(status=status, tool_call=call.pk, result=result, note=note))
+    finish(call, results.of_write(call, result, note=note))
     link(call, context)
+    outbox.send(call, context)
 
 
 def finish(call: models.ToolCall, answer: ToolCallAnswer) -> None:
@@ -182,7 +189,7 @@ def finish(call: models.ToolCall, answer: ToolCallAnswer) -> None:
         # Asked again after the cause was mended, the same call is a new question to a person.
         call.repeat_guard = None
     with connection.cursor() as cursor:
-        response = json_values.canonical(call.response)
+        response = json_values.text(call.response)
         cursor.execute(_FINISH, [call.status, response, call.finished_at, call.repeat_guard, call.pk])
 
 

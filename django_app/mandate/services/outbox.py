@@ -1,49 +1,15 @@
-"""Messages to other systems, written in the transaction they are about and delivered after it.
+"""Messages to other systems, written in the transaction they are about and delivered after it."""
 
-A project delivers its own by declaring a topic:
-
-    @outbox.topic("mail.welcome")
-    def send_welcome(message: models.OutboxMessage) -> None: ...
-
-The function runs inside the transaction that marks the message as delivered. It raises `DeliveryFailed` to be
-called again later. The other system may see one message twice, always with the same `message.key`.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
+import contextlib
 from typing import Any
 
 from django.utils import timezone
 
 from mandate import models, notifications
+from mandate.tools import context as tool_context
+from mandate.tools import topics
 
-Deliver = Callable[[models.OutboxMessage], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Topic:
-    """Who delivers a kind of message."""
-
-    deliver: Deliver
-    give_up: Deliver
-    """What a message that cannot be delivered means for the data it is about."""
-
-
-class UnknownTopicError(LookupError):
-    """No function delivers a message's topic. Declare one with `outbox.topic` where Django loads it."""
-
-
-_topics: dict[str, Topic] = {}
-
-
-def topic(name: str, *, give_up: Deliver = lambda _: None) -> Callable[[Deliver], Deliver]:
-    """Declare who delivers the messages of a topic."""
-
-    def declare(deliver: Deliver) -> Deliver:
-        _topics[name] = Topic(deliver=deliver, give_up=give_up)
-        return deliver
-
-    return declare
+topic = topics.topic
 
 
 def deliver(message: models.OutboxMessage) -> None:
@@ -53,15 +19,13 @@ def deliver(message: models.OutboxMessage) -> None:
         UnknownTopicError: nobody declared the topic.
         DeliveryFailed: it was not delivered now.
     """
-    if message.topic not in _topics:
-        raise UnknownTopicError(f"No function delivers the topic {message.topic!r}.")
-    _topics[message.topic].deliver(message)
+    topics.named(message.topic).deliver(message)
 
 
 def give_up(message: models.OutboxMessage) -> None:
     """Tell the data that a message is about that it will not be delivered."""
-    if message.topic in _topics:
-        _topics[message.topic].give_up(message)
+    with contextlib.suppress(topics.UnknownTopicError):
+        topics.named(message.topic).give_up(message)
 
 
 def write(
@@ -71,6 +35,23 @@ def write(
     message = models.OutboxMessage.objects.create(topic=topic, key=key, payload=payload, run=run)
     notifications.notify(notifications.OUTBOX)
     return message
+
+
+def send(call: models.ToolCall, context: tool_context.Context, *, step: str = "") -> None:
+    """Keep what a call wants delivered; each message's key is made of the call's, and stays the same."""
+    if not context.outgoing:
+        return
+    # Without a run: what a system outside does not take must not hold up the run's own messages.
+    models.OutboxMessage.objects.bulk_create(
+        models.OutboxMessage(
+            topic=wanted.topic,
+            key=f"{call.run_id}:{call.key}:{step}{number}",
+            payload=wanted.payload,
+            tool_call=call,
+        )
+        for number, wanted in enumerate(context.outgoing, start=1)
+    )
+    notifications.notify(notifications.OUTBOX)
 
 
 def redeliver(message: models.OutboxMessage) -> None:

@@ -17,13 +17,13 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import AbstractBaseUser, AbstractUser
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from mandate import exceptions, models, notifications
 from mandate.models.run import ACTIVE, ENDED, LEGAL_MOVES
-from mandate.services import mandates, outbox
+from mandate.services import mandates, notes, outbox
 from shared_schemas import crashing, json_values
 from shared_schemas.problems import ErrorCode, Failure, FieldProblem
 from shared_schemas.runs import RunStatus
@@ -55,6 +55,7 @@ def move(run: models.Run, status: RunStatus, *, failure: Failure | None = None) 
         raise exceptions.RequestRefused(
             ErrorCode.ILLEGAL_TRANSITION, f"A run that is {run.status!r} cannot become {status.value!r}."
         )
+    _note_move(run, status, failure)
     run.status = status
     run.ended_at = timezone.now() if status in ENDED else None
     run.error_code = failure.code if failure else ""
@@ -64,6 +65,13 @@ def move(run: models.Run, status: RunStatus, *, failure: Failure | None = None) 
     notifications.notify(notifications.RUNS, str(run.pk))
     if run.is_ended:
         revoke_sessions(run)
+
+
+def _note_move(run: models.Run, status: RunStatus, failure: Failure | None) -> None:
+    data: dict[str, Any] = {"from": run.status, "to": status, "segment": run.segment}
+    if failure:
+        data |= {"code": failure.code, "message": failure.message}
+    notes.write(run.pk, notes.Kind.MOVED, data)
 
 
 def begin(run: models.Run) -> None:
@@ -115,8 +123,10 @@ def start(
 
 
 @transaction.atomic
-def cancel(run_id: uuid.UUID) -> models.Run:
+def cancel(run_id: uuid.UUID, *, by: AbstractBaseUser | None = None) -> models.Run:
     """Stop a run. After this has committed no tool call of it commits; of a cancelled run, nothing changes.
+
+    `by` is the person who asked; nobody, where a program did.
 
     Raises:
         RequestRefused: ILLEGAL_TRANSITION, the run has ended otherwise.
@@ -124,6 +134,7 @@ def cancel(run_id: uuid.UUID) -> models.Run:
     run = locked(run_id)
     if run.status != RunStatus.CANCELLED:
         move(run, RunStatus.CANCELLED)
+        notes.write(run.pk, notes.Kind.CANCELLED, {}, by=by)
         cancel_approvals(run)
         outbox.write(CANCEL, key=f"{run.pk}:cancel", payload={}, run=run)
         crashing.point("cancel.before_commit")
@@ -131,8 +142,8 @@ def cancel(run_id: uuid.UUID) -> models.Run:
 
 
 @transaction.atomic
-def resume(run_id: uuid.UUID) -> models.Run:
-    """Let a failed run go on from where it stopped.
+def resume(run_id: uuid.UUID, *, by: AbstractBaseUser | None = None) -> models.Run:
+    """Let a failed run go on from where it stopped; `by` is the person who asked, if it was one.
 
     A segment that never reached the agent service is submitted again under its own key: should it have
     arrived after all, it is not done twice.
@@ -147,6 +158,7 @@ def resume(run_id: uuid.UUID) -> models.Run:
             ErrorCode.ILLEGAL_TRANSITION, f"Only a failed run can be resumed; this one is {run.status!r}."
         )
     _check_nothing_followed(run)
+    notes.write(run.pk, notes.Kind.RESUMED, {}, by=by)
     if run.agent_run_id is None:
         _submit_again(run)
     else:

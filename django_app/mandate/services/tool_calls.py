@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection, transaction
-from pydantic import JsonValue
 
-from mandate import conf, exceptions, models
+from mandate import exceptions, models
 from mandate.selectors import approvals as selectors
-from mandate.services import approvals, effects, grants, ledger
+from mandate.services import approvals, effects, grants, ledger, refusals, results
 from mandate.tools import context as tool_context
 from mandate.tools import declaration
 from shared_schemas import crashing, json_values
@@ -36,27 +35,45 @@ class Call:
 class Outcome:
     """An answer, and whether the same request was given it before."""
 
-    answer: ToolCallAnswer
+    text: str
+    """JSON of a `ToolCallAnswer`: to the letter what every repeat of the request is given."""
+
+    is_pending: bool = False
     is_replay: bool = False
+
+    @property
+    def answer(self) -> ToolCallAnswer:
+        return ToolCallAnswer.model_validate_json(self.text)
 
 
 def answer(call: Call) -> Outcome:
-    """Do a call, or give the answer it got before.
+    """Do a call, or give the answer it got before. A call that is refused is noted in its run's story.
 
     Raises:
         RequestRefused: one of the codes of the mandate, the key or the arguments; TOOL_FAILED.
         ToolRejected: a business rule says no.
     """
+    try:
+        return _answer(call)
+    except exceptions.MandateError as refusal:
+        arguments = call.request.arguments
+        refusals.keep_call(
+            call.token_hash, tool=call.tool, key=call.key, arguments=arguments, refusal=refusal
+        )
+        raise
+
+
+def _answer(call: Call) -> Outcome:
     grant = grants.read(call.token_hash)
-    tool = grants.granted_tool(grant.run, call.tool)
+    tool = grant.tool(call.tool)
     if tool.effect is Effect.READ:
-        return Outcome(answer=_read(call, grant, tool))
+        return Outcome(text=_text(_read(call, grant, tool)))
     return _write(call, grant, tool)
 
 
 def _read(call: Call, grant: grants.Grant, tool: declaration.Tool) -> ToolCallAnswer:
     arguments = effects.validate(tool, call.request.arguments)
-    context = grant.context()
+    context = grant.context(tool)
     prepared = (effects.prepare(tool, context, arguments),) if tool.prepare else ()
     ledger.count(grant.run, tool)
     with effects.guarded(tool, context), transaction.atomic():
@@ -65,7 +82,7 @@ def _read(call: Call, grant: grants.Grant, tool: declaration.Tool) -> ToolCallAn
         result = effects.perform(tool, context, arguments, *prepared)
         # Inside an outer transaction this ends the read-only part of it.
         transaction.set_rollback(True)
-    return _capped(result)
+    return results.of_read(result)
 
 
 def _write(call: Call, grant: grants.Grant, tool: declaration.Tool) -> Outcome:
@@ -74,7 +91,7 @@ def _write(call: Call, grant: grants.Grant, tool: declaration.Tool) -> Outcome:
             ErrorCode.IDEMPOTENCY_KEY_MISSING, f"The tool {tool.name!r} writes; send an Idempotency-Key."
         )
     arguments = effects.validate(tool, call.request.arguments)
-    context = grant.context(key=call.key)
+    context = grant.context(tool, key=call.key)
     row = ledger.draft(
         grant,
         tool,
@@ -85,7 +102,7 @@ def _write(call: Call, grant: grants.Grant, tool: declaration.Tool) -> Outcome:
     prepared = _prepared(tool, context, arguments, row)
     with effects.guarded(tool, context), transaction.atomic():
         if tool.prepare is not None:
-            grants.granted_tool(grants.read(call.token_hash).run, tool.name)
+            grants.read(call.token_hash).tool(tool.name)
         if ledger.claim(row):
             is_replay = False
             crashing.point("call.after_claim")
@@ -95,7 +112,8 @@ def _write(call: Call, grant: grants.Grant, tool: declaration.Tool) -> Outcome:
         else:
             row, is_replay = _earlier(call, row)
     crashing.point("call.after_commit")
-    return Outcome(answer=_stored(row), is_replay=is_replay)
+    is_pending = row.status == Status.PENDING_APPROVAL
+    return Outcome(text=_stored(row), is_pending=is_pending, is_replay=is_replay)
 
 
 def _prepared(
@@ -137,27 +155,20 @@ def _earlier(call: Call, row: models.ToolCall) -> tuple[models.ToolCall, bool]:
     )
 
 
-def _stored(row: models.ToolCall) -> ToolCallAnswer:
+def _stored(row: models.ToolCall) -> str:
     if row.status == Status.PENDING_APPROVAL:
-        return ToolCallAnswer(
-            status=ToolCallStatus.PENDING_APPROVAL,
-            tool_call=row.pk,
-            approval=selectors.as_request(row.approval, row),
+        return _text(
+            ToolCallAnswer(
+                status=ToolCallStatus.PENDING_APPROVAL,
+                tool_call=row.pk,
+                approval=selectors.as_request(row.approval, row),
+            )
         )
     assert row.response is not None, "a constraint of the table"
     if row.status == Status.REFUSED:
         raise exceptions.RequestRefused(ErrorCode(row.response["code"]), row.response["detail"])
-    return ToolCallAnswer.model_validate(row.response)
+    return json_values.text(row.response)
 
 
-def _capped(result: JsonValue) -> ToolCallAnswer:
-    largest = conf.settings().read_result_bytes
-    text = json_values.canonical(result).encode()
-    if len(text) <= largest:
-        return ToolCallAnswer(status=ToolCallStatus.SUCCEEDED, result=result)
-    return ToolCallAnswer(
-        status=ToolCallStatus.SUCCEEDED,
-        result=text[:largest].decode(errors="ignore"),
-        truncated=True,
-        note=f"The result has {len(text)} bytes; these are the first {largest} of its JSON. Ask for less.",
-    )
+def _text(answer: ToolCallAnswer) -> str:
+    return json_values.text(answer.model_dump(mode="json", by_alias=True))

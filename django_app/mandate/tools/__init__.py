@@ -1,8 +1,23 @@
 """What an app needs to give agents a tool; everything else in this package is for Mandate itself."""
 
-from mandate.exceptions import ToolRejected
+from mandate.exceptions import NotDelivered, ToolRejected
+from mandate.models.outbox import OutboxMessage
 from mandate.tools.context import Context
 from mandate.tools.declaration import ApprovalRule, Repeat, Schema, tool
+from mandate.tools.scopes import records
+from mandate.tools.topics import topic
 from shared_schemas.tools import Effect
 
-__all__ = ["ApprovalRule", "Context", "Effect", "Repeat", "Schema", "ToolRejected", "tool"]
+__all__ = [
+    "ApprovalRule",
+    "Context",
+    "Effect",
+    "NotDelivered",
+    "OutboxMessage",
+    "Repeat",
+    "Schema",
+    "ToolRejected",
+    "records",
+    "tool",
+    "topic",
+]

@@ -5,15 +5,17 @@ import hashlib
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, TypeGuard, get_type_hints
 
+from django.db.models import Model
 from pydantic import BaseModel, ConfigDict
 
 from mandate.tools import context as tool_context
-from mandate.tools import registry
+from mandate.tools import registry, scopes
 from shared_schemas import json_values
 from shared_schemas import tools as wire
 
@@ -47,8 +49,20 @@ class ApprovalRule:
     message: Callable[[tool_context.Context, Any], str] | None = None
     """What the person reads first, from the context and the validated arguments."""
 
+    record: Callable[[tool_context.Context, Any], Model] | None = None
+    """The record that the permission must be held for, from the context and the validated arguments.
+
+    An authentication backend of the project must know permissions on records: Django's own says no to each.
+    """
+
+    four_eyes: bool = False
+    """The person that the run acts for may not decide."""
+
     expires_after: timedelta | None = None
     """How long there is to decide; the setting `APPROVAL_LIFETIME` otherwise."""
+
+
+Undo = Callable[[tool_context.Context, Any, Any], None]
 
 
 class BadToolError(TypeError):
@@ -71,6 +85,12 @@ class Tool:
     """Runs before the transaction; its value is the function's third argument."""
 
     approval: ApprovalRule | None
+    records: scopes.Scopes = field(hash=False)
+    """What the tool may see of some models, instead of what `tools.records` says."""
+
+    undo: Undo | None
+    """Takes the effect back: it is given the context, the arguments and the answer of the call."""
+
     repeat: Repeat
     return_direct: bool
     max_corrections: int
@@ -88,7 +108,9 @@ def tool(
     name: str | None = None,
     return_direct: bool = False,
     approval: ApprovalRule | None = None,
+    records: scopes.Scopes | None = None,
     prepare: Callable[[tool_context.Context, Any], Any] | None = None,
+    undo: Undo | None = None,
     repeat: Repeat = Repeat.REPLAY,
     max_corrections: int = 1,
     tell_model_rejections: bool = False,
@@ -116,6 +138,8 @@ def tool(
                 version=_version(arguments, result),
                 prepare=prepare,
                 approval=approval,
+                records=MappingProxyType(dict(records or {})),
+                undo=_checked_undo(function, effect, undo),
                 repeat=repeat,
                 return_direct=return_direct,
                 max_corrections=max_corrections,
@@ -200,6 +224,16 @@ def _checked_effect(
     if approval is not None and effect is wire.Effect.READ:
         raise BadToolError(f"The tool {function.__qualname__!r} only reads; it cannot need an approval.")
     return effect
+
+
+def _checked_undo(function: Callable[..., Any], effect: wire.Effect, undo: Undo | None) -> Undo | None:
+    if undo is None:
+        return None
+    if effect is wire.Effect.READ:
+        raise BadToolError(f"The tool {function.__qualname__!r} only reads; there is nothing to undo.")
+    if len(inspect.signature(undo).parameters) != len(("context", "call", "answer")):
+        raise BadToolError(f"What undoes {function.__qualname__!r} must take (context, call, answer).")
+    return undo
 
 
 def _version(arguments: type[BaseModel], result: type[BaseModel]) -> str:

@@ -42,12 +42,14 @@ class ErrorCode(StrEnum):
     RUN_NOT_ACTIVE = "run_not_active"
     UNKNOWN_TOOL = "unknown_tool"
     TOOL_NOT_GRANTED = "tool_not_granted"
+    TOOL_PAUSED = "tool_paused"
     LIMIT_SPENT = "limit_spent"
     INVALID_ARGUMENTS = "invalid_arguments"
     REJECTED = "rejected"
     REPEATED_CALL = "repeated_call"
     LOOP_DETECTED = "loop_detected"
     TOOL_FAILED = "tool_failed"
+    NOT_UNDOABLE = "not_undoable"
 
     # About approvals.
     ALREADY_DECIDED = "already_decided"

@@ -10,6 +10,11 @@ def agent_user(db):
 
 
 @pytest.fixture
+def editor(db):
+    return get_user_model().objects.create_user("editor")
+
+
+@pytest.fixture
 def module(db):
     return models.Module.objects.create(
         slug="loops", title="Loops", language="python", body="Round and round.", published=True

@@ -9,9 +9,8 @@ from practice import agent_tools, course, models, schemas
 
 
 @pytest.fixture
-def context(agent_user):
-    person = get_user_model().objects.create_user("editor")
-    return tools.Context(run_id=uuid.uuid4(), agent_user=agent_user, acting_for=person, approved_by=person)
+def context(agent_user, editor):
+    return tools.Context(run_id=uuid.uuid4(), agent_user=agent_user, acting_for=editor, approved_by=editor)
 
 
 @pytest.fixture
@@ -41,6 +40,15 @@ def test_a_lesson_that_is_not_published_is_not_read(context, module):
 
     with pytest.raises(models.Module.DoesNotExist):
         agent_tools.read_lesson(context, schemas.ReadLesson(module_id=module.pk))
+
+
+def test_no_draft_is_added_to_a_lesson_that_is_not_published(context, module, draft):
+    models.Module.objects.update(published=False)
+
+    with pytest.raises(models.Module.DoesNotExist):
+        agent_tools.add_tasks(context, schemas.AddTasks(module_id=module.pk, tasks=[draft]))
+
+    assert not models.Task.objects.exists()
 
 
 def test_the_steps_of_an_author_lead_to_a_published_task(context, module, draft):

@@ -1,0 +1,52 @@
+"""What happened in a run and no other table tells."""
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from mandate.models.run import Run
+from mandate.models.tool_call import ToolCall
+
+
+class RunNote(models.Model):
+    """One line of a run's story. Rows are added and never changed; they go with their run."""
+
+    class Kind(models.TextChoices):
+        """What happened."""
+
+        MOVED = "moved", "moved"
+        """The run's status changed."""
+
+        CANCELLED = "cancelled", "cancelled"
+        RESUMED = "resumed", "resumed"
+        LIMITS_RAISED = "limits_raised", "limits raised"
+        CALL_REPLAYED = "call_replayed", "call replayed"
+        """A worker asked again with the same key and was given the stored answer."""
+
+        CALL_REFUSED = "call_refused", "call refused"
+        """A call that left nothing else behind."""
+
+        DECISION_REFUSED = "decision_refused", "decision refused"
+        """A person decided and it could not be done."""
+
+        REDELIVERED = "redelivered", "redelivered"
+        """A person had a message delivered again."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="notes")
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    """Who did it; nobody, where a program did."""
+
+    tool_call = models.ForeignKey(
+        ToolCall, on_delete=models.CASCADE, null=True, blank=True, related_name="notes"
+    )
+    data = models.JSONField(default=dict)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("at", "id")
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.at:%Y-%m-%d %H:%M:%S}"
