@@ -26,7 +26,7 @@ SELECT count(*) AS drafted,
 FROM practice_task AS task
 WHERE task.id IN (
     SELECT (added ->> 'task_id')::bigint
-    FROM mandate_toolcall AS call, jsonb_array_elements(call.response -> 'result' -> 'tasks') AS added
+    FROM mandate_toolcall AS call, json_array_elements(call.response -> 'result' -> 'tasks') AS added
     WHERE call.run_id = %(run)s AND call.tool = 'add_tasks' AND call.status = 'succeeded'
 )
 """

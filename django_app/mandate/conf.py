@@ -11,16 +11,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 from shared_schemas import crashing, keys
+from shared_schemas.usage import Price
 
 _HINT = "`python -m mandate.keys` makes a key pair and says which line goes where."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelPrice:
-    """What a million tokens cost."""
-
-    input: Decimal
-    output: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,14 +33,17 @@ class Settings:
     approval_lifetime: timedelta = timedelta(days=3)
     """How long a person has to decide, where the tool does not say."""
 
+    approval_warning: timedelta = timedelta(hours=4)
+    """How long before that people are warned; at the latest when half of the time is over."""
+
     ledger_retention: timedelta = timedelta(days=30)
     """How long runs and their ledger are kept after their end."""
 
     read_result_bytes: int = 64 * 1024
-    """A read tool's result is cut above this and says so."""
+    """A result is cut to this: a reading tool's that is larger, a writing tool's above `RESULT_BYTES`."""
 
     result_bytes: int = 256 * 1024
-    """A write tool's answer may not be larger."""
+    """A writing tool's result above this is kept whole beside its answer, which says where."""
 
     lock_timeout: timedelta = timedelta(seconds=2)
     """How long a call waits for the same key in another connection."""
@@ -67,7 +63,7 @@ class Settings:
     allow_crash_points: bool = False
     """Whether this project is one of tests. `CRASH_POINTS` alone stops the start."""
 
-    model_prices: dict[str, ModelPrice] = field(default_factory=dict)
+    model_prices: dict[str, Price] = field(default_factory=dict)
     """By model name: `{"input": "0.25", "output": "2.00"}` per million tokens."""
 
 
@@ -92,7 +88,7 @@ def settings() -> Settings:
     except keys.InvalidKeyError as error:
         raise ImproperlyConfigured(f"A key in MANDATE is wrong: {error} {_HINT}") from None
     values["model_prices"] = {
-        model: ModelPrice(input=Decimal(price["input"]), output=Decimal(price["output"]))
+        model: Price(input=Decimal(price["input"]), output=Decimal(price["output"]))
         for model, price in given.get("MODEL_PRICES", {}).items()
     }
     _check_crash_points(given)

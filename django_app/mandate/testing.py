@@ -8,18 +8,18 @@ import contextlib
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from django.contrib.auth.models import User
 from django.utils import timezone
 
 from mandate import models, tokens
-from mandate.services import agents, tool_calls
-from mandate.tools import registry
-from shared_schemas.runs import RunStatus
+from mandate.services import agents, approvals, tool_calls
+from mandate.tools import registry, scopes
+from shared_schemas.runs import Decision, RunStatus
 from shared_schemas.tools import Effect, Limits, ToolCallAnswer, ToolCallRequest
 
-__all__ = ["call_tool", "make_agent", "new_key", "start_run", "temporary_tools", "token_of"]
+__all__ = ["call_tool", "decide", "make_agent", "new_key", "start_run", "temporary_tools", "token_of"]
 
 
 def make_agent(*tools: str, limits: Limits | None = None) -> models.Agent:
@@ -89,12 +89,29 @@ def call_tool(
     return tool_calls.answer(call).answer
 
 
+def decide(
+    approval: models.Approval,
+    decision: Literal["approve", "edit", "reject"] = "approve",
+    *,
+    by: User,
+    **fields: Any,
+) -> models.Approval:
+    """Decide about a call as a person would.
+
+    Raises:
+        RequestRefused, ToolRejected: what the person would be answered as a problem.
+    """
+    return approvals.decide(approval.pk, Decision(decision=decision, **fields), by=by)
+
+
 @contextlib.contextmanager
 def temporary_tools() -> Iterator[None]:
-    """Forget at the end which tools were declared inside."""
-    before = set(registry.declared())
+    """Forget at the end which tools, and which records of models, were declared inside."""
+    before, before_scopes = set(registry.declared()), set(scopes.declared())
     try:
         yield
     finally:
         for name in set(registry.declared()) - before:
             registry.unregister(name)
+        for model in set(scopes.declared()) - before_scopes:
+            scopes.forget(model)

@@ -29,7 +29,7 @@ class Approvals(APIView):
         found = selectors.visible_to(_person(request)).filter(**_filters(request))
         page = wire.ApprovalPage(
             results=[
-                selectors.as_wire(approval)
+                selectors.as_wire(approval, reader=_person(request))
                 for approval in paged.paginate_queryset(found, request, self) or ()
             ],
             next=paged.get_next_link(),
@@ -45,7 +45,7 @@ class Approval(APIView):
         approval = selectors.visible_to(_person(request)).filter(pk=approval_id).first()
         if approval is None:
             raise exceptions.RequestRefused(ErrorCode.NOT_FOUND, "There is no such approval.")
-        return Response(selectors.as_wire(approval).model_dump(mode="json"))
+        return Response(selectors.as_wire(approval, reader=_person(request)).model_dump(mode="json"))
 
 
 class Decision(APIView):
@@ -54,7 +54,7 @@ class Decision(APIView):
     def post(self, request: Request, approval_id: uuid.UUID) -> Response:
         decision = bodies.parse(request._request, wire.Decision)  # noqa: SLF001 - the bytes, before any parser
         approval = approvals.decide(approval_id, decision, by=_person(request))
-        return Response(selectors.as_wire(approval).model_dump(mode="json"))
+        return Response(selectors.as_wire(approval, reader=_person(request)).model_dump(mode="json"))
 
 
 def _person(request: Request) -> AbstractUser:

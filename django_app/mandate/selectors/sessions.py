@@ -19,6 +19,8 @@ _NOT_NEEDED = {
     models.Agent: frozenset({"description"}),
 }
 
+_PAUSED = "ARRAY(SELECT switch.tool FROM mandate_toolswitch AS switch WHERE switch.is_paused)"
+
 _TABLES = """
     FROM mandate_toolsession AS session
     JOIN mandate_run AS run ON run.id = session.run_id
@@ -29,18 +31,26 @@ _TABLES = """
 """
 
 
-def by_token(token_hash: str) -> models.ToolSession | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A session as it is now, and the switches that hold for every session."""
+
+    session: models.ToolSession
+    paused_tools: frozenset[str]
+
+
+def by_token(token_hash: str) -> Held | None:
     """Return the session whose latest token has this hash."""
     with connection.cursor() as cursor:
         cursor.execute(_sql(), [token_hash])
         row = cursor.fetchone()
     if row is None:
         return None
-    values = iter(row)
+    *columns, paused_tools = row
+    values = iter(columns)
     session, run, agent, agent_user, person = (part.instance(values) for part in _parts())
     agent.user, run.agent, run.started_by, session.run = agent_user, agent, person, run
-    found: models.ToolSession = session
-    return found
+    return Held(session=session, paused_tools=frozenset(paused_tools))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +90,7 @@ def _sql() -> str:
     columns = ", ".join(column for part in _parts() for column in part.columns())
     users = get_user_model()._meta  # noqa: SLF001 - Django's documented API
     key = connection.ops.quote_name(str(users.pk.column))
-    return f"SELECT {columns} {_TABLES.format(users=connection.ops.quote_name(users.db_table), key=key)}"
+    return f"SELECT {columns}, {_PAUSED} {_TABLES.format(users=connection.ops.quote_name(users.db_table), key=key)}"
 
 
 def _fields(model: type[django_models.Model]) -> "tuple[django_models.Field[Any, Any], ...]":

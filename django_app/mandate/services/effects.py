@@ -11,7 +11,7 @@ from django.db import InterfaceError, OperationalError
 from pydantic import JsonValue
 from pydantic import ValidationError as SchemaError
 
-from mandate import conf, exceptions
+from mandate import exceptions
 from mandate.tools import context as tool_context
 from mandate.tools import declaration
 from shared_schemas import json_values
@@ -60,20 +60,6 @@ def perform(
     value: JsonValue = answer.model_dump(mode="json", by_alias=True)
     json_values.check_storable(value)
     return value
-
-
-def check_size(tool: declaration.Tool, value: JsonValue) -> None:
-    """Refuse an answer that is too large to keep.
-
-    Raises:
-        RequestRefused: TOOL_FAILED.
-    """
-    largest = conf.settings().result_bytes
-    if len(json_values.canonical(value).encode()) > largest:
-        raise exceptions.RequestRefused(
-            ErrorCode.TOOL_FAILED,
-            f"The answer of {tool.name!r} is larger than {largest} bytes; nothing was changed.",
-        )
 
 
 @contextlib.contextmanager

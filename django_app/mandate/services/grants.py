@@ -1,5 +1,6 @@
 """What the holder of a run token may do at this moment."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -7,7 +8,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.utils import timezone
 
 from mandate import exceptions, models
-from mandate.selectors import sessions
+from mandate.selectors import sessions, switches
 from mandate.tools import context as tool_context
 from mandate.tools import declaration, registry
 from shared_schemas.problems import ErrorCode
@@ -19,6 +20,7 @@ class Grant:
     """One believed run token, with its run, agent and users."""
 
     session: models.ToolSession
+    paused_tools: Collection[str]
 
     @property
     def run(self) -> models.Run:
@@ -28,11 +30,23 @@ class Grant:
     def agent_user(self) -> AbstractBaseUser:
         return self.run.agent.user
 
-    def context(self, *, key: str | None = None) -> tool_context.Context:
+    def context(self, tool: declaration.Tool, *, key: str | None = None) -> tool_context.Context:
         """Return what a tool is told about its call."""
         return tool_context.Context(
-            run_id=self.run.pk, agent_user=self.agent_user, acting_for=self.run.started_by, key=key
+            run_id=self.run.pk,
+            agent_user=self.agent_user,
+            acting_for=self.run.started_by,
+            key=key,
+            records=tool.records,
         )
+
+    def tool(self, name: str) -> declaration.Tool:
+        """Return a tool that may be called now; refuses as `granted_tool`."""
+        return granted_tool(self.run, name, paused=self.paused_tools)
+
+    def tools(self) -> list[declaration.Tool]:
+        """Return the tools that may be called now, in the order of the mandate."""
+        return granted_tools(self.run, paused=self.paused_tools)
 
 
 def read(token_hash: str, *, now: datetime | None = None) -> Grant:
@@ -41,12 +55,12 @@ def read(token_hash: str, *, now: datetime | None = None) -> Grant:
     Raises:
         RequestRefused: UNAUTHENTICATED, TOKEN_EXPIRED, RUN_NOT_ACTIVE, STALE_WORKER, AGENT_PAUSED, FORBIDDEN.
     """
-    session = sessions.by_token(token_hash)
-    if session is None:
+    held = sessions.by_token(token_hash)
+    if held is None:
         raise exceptions.RequestRefused(ErrorCode.UNAUTHENTICATED, "No tool session has this run token.")
-    _check_session(session, now or timezone.now())
-    check_agent(session.run)
-    return Grant(session=session)
+    _check_session(held.session, now or timezone.now())
+    check_agent(held.session.run)
+    return Grant(session=held.session, paused_tools=held.paused_tools)
 
 
 def check_agent(run: models.Run) -> None:
@@ -63,11 +77,13 @@ def check_agent(run: models.Run) -> None:
         )
 
 
-def granted_tool(run: models.Run, name: str) -> declaration.Tool:
-    """Return a tool that the run may call: declared, and still in the mandates of the run and its agent.
+def granted_tool(run: models.Run, name: str, *, paused: Collection[str] | None = None) -> declaration.Tool:
+    """Return a tool that the run may call: declared, still in the mandates of run and agent, not switched off.
+
+    Who knows already which tools are switched off says so.
 
     Raises:
-        RequestRefused: UNKNOWN_TOOL, TOOL_NOT_GRANTED.
+        RequestRefused: UNKNOWN_TOOL, TOOL_NOT_GRANTED, TOOL_PAUSED.
     """
     tool = registry.declared().get(name)
     if tool is None:
@@ -76,13 +92,20 @@ def granted_tool(run: models.Run, name: str) -> declaration.Tool:
         raise exceptions.RequestRefused(
             ErrorCode.TOOL_NOT_GRANTED, f"The mandate of this run does not have the tool {name!r}."
         )
+    if name in (switches.paused_tools() if paused is None else paused):
+        raise exceptions.RequestRefused(ErrorCode.TOOL_PAUSED, f"The tool {name!r} is switched off.")
     return tool
 
 
-def granted_tools(run: models.Run) -> list[declaration.Tool]:
+def granted_tools(run: models.Run, *, paused: Collection[str] | None = None) -> list[declaration.Tool]:
     """Return the tools that the run may call, in the order of its mandate."""
     declared = registry.declared()
-    return [declared[name] for name in run.tools if name in run.agent.tools and name in declared]
+    off = switches.paused_tools() if paused is None else paused
+    return [
+        declared[name]
+        for name in run.tools
+        if name in run.agent.tools and name in declared and name not in off
+    ]
 
 
 def _check_session(session: models.ToolSession, now: datetime) -> None:

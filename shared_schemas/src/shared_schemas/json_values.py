@@ -41,6 +41,11 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
+def text(value: Any) -> str:
+    """Return a JSON value with its keys in their order; read and written again, the text stays the same."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def _fault(item: Any, depth: int) -> str | None:
     if depth > MAX_DEPTH:
         return f"it is nested deeper than {MAX_DEPTH} levels"

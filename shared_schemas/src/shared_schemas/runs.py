@@ -3,7 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import Field, JsonValue, model_validator
@@ -58,6 +58,23 @@ class RunCreated(base.Answer):
     status: RunStatus
 
 
+class LimitsChange(base.Request):
+    """`POST /api/agents/runs/{id}/limits/`: new limits, up to the agent's; what is not named stays."""
+
+    tool_calls: int | None = Field(default=None, ge=0)
+    writes: int | None = Field(default=None, ge=0)
+    calls_per_tool: dict[str, Annotated[int, Field(ge=0)]] | None = None
+    model_tokens: int | None = Field(default=None, ge=0)
+    money: Decimal | None = Field(default=None, ge=0)
+    wall_clock: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("Name at least one limit.")
+        return self
+
+
 class Run(base.Answer):
     """A run as its owner sees it."""
 
@@ -71,6 +88,7 @@ class Run(base.Answer):
     model: str
     usage: list[ModelUsage] = []
     cost: Decimal | None = None
+    limits: Limits | None = None
     pending_approvals: list[UUID] = []
     created_at: datetime
     updated_at: datetime
@@ -83,6 +101,17 @@ class RunPage(base.Answer):
     next: str | None = None
     previous: str | None = None
     results: list[Run]
+
+
+class Change(base.Answer):
+    """One place where a person changed a call's arguments."""
+
+    pointer: str
+    """RFC 6901 pointer into the arguments."""
+
+    before: JsonValue = None
+    after: JsonValue = None
+    kind: Literal["added", "removed", "changed"]
 
 
 class Approval(base.Answer):
@@ -100,9 +129,30 @@ class Approval(base.Answer):
 
     decided_by: str | None = None
     comment: str = ""
+    permission: str = ""
+    """What the deciding person must hold at that moment: for `record`, where the question is about one."""
+
+    record: str | None = None
+    """The record that it is about, in words."""
+
+    four_eyes: bool = False
+    """`requested_by` may not decide."""
+
+    may_decide: bool = False
+    """Whether the reader may, as things are."""
+
+    edited_arguments: dict[str, JsonValue] | None = None
+    """What was done instead of `arguments`."""
+
+    changes: list[Change] = []
+    """How `edited_arguments` differ from `arguments`."""
+
     input_schema: dict[str, Any]
     created_at: datetime
     expires_at: datetime
+    warned_at: datetime | None = None
+    """When it was noticed that the time to decide is running out."""
+
     decided_at: datetime | None = None
 
 

@@ -11,7 +11,7 @@ from shared_schemas.runs import RunStatus
 pytestmark = pytest.mark.django_db
 
 MODELS = [model for model in admin.site._registry if model._meta.app_label == "mandate"]
-HISTORY = [model for model in MODELS if model is not models.Agent]
+HISTORY = [model for model in MODELS if model not in {models.Agent, models.ToolSwitch}]
 
 
 def _list_of(model):
@@ -123,6 +123,24 @@ def test_an_agent_is_paused_and_let_work_again(act, agent):
 
     agent.refresh_from_db()
     assert (paused, agent.is_paused) == (True, False)
+
+
+def test_a_tool_is_paused_and_let_work_again(admin_client, admin_user, act, add_tool):
+    url = reverse("admin:mandate_toolswitch_add")
+    admin_client.post(url, {"tool": add_tool, "is_paused": "on", "reason": "Too many groups."})
+    switch = models.ToolSwitch.objects.get()
+    paused = (switch.is_paused, switch.changed_by)
+
+    act("let_work", switch)
+
+    switch.refresh_from_db()
+    assert (paused, switch.is_paused) == ((True, admin_user), False)
+
+
+def test_a_tool_that_nobody_declares_is_not_paused(admin_client):
+    response = admin_client.post(reverse("admin:mandate_toolswitch_add"), {"tool": "missing"})
+
+    assert "tool" in response.context["adminform"].form.errors
 
 
 def test_runs_are_cancelled_where_they_can_be(act, submitted, agent_service, report, start):

@@ -115,7 +115,7 @@ def test_an_edit_runs_the_edited_arguments_and_keeps_both(ask, approval, decide)
     decide(approval, "edit", arguments={"name": "blue"})
 
     approval.refresh_from_db()
-    assert (approval.arguments["name"], approval.edited_arguments) == ("red", {"name": "blue"})
+    assert (approval.arguments["name"], approval.edited_arguments) == ("red", {"name": "blue", "size": 1})
     assert ask().json()["result"]["name"] == "blue"
     assert "A person changed the arguments" in ask().json()["note"]
 

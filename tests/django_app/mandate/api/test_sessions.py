@@ -169,6 +169,9 @@ def test_a_worker_must_be_believed(open_session, run, worker_token, problem_of, 
             lambda run: models.Agent.objects.update(tools=[]), "tool_not_granted", id="tool taken away"
         ),
         pytest.param(lambda run: models.Run.objects.update(tools=[]), "tool_not_granted", id="run narrowed"),
+        pytest.param(
+            lambda run: models.ToolSwitch.objects.create(tool="add_group"), "tool_paused", id="tool paused"
+        ),
     ],
 )
 def test_a_switch_takes_effect_at_the_next_call(
@@ -178,6 +181,17 @@ def test_a_switch_takes_effect_at_the_next_call(
     change(run)
 
     assert problem_of(post_call(token, add_tool, {"name": "red"})) == (403, code)
+
+
+def test_a_paused_tool_is_not_offered_and_one_that_works_again_is(run, open_session, add_tool):
+    switch = models.ToolSwitch.objects.create(tool=add_tool)
+    paused = open_session(run).json()["tools"]
+    switch.is_paused = False
+    switch.save()
+
+    offered = open_session(run).json()["tools"]
+
+    assert (paused, [tool["name"] for tool in offered]) == ([], [add_tool])
 
 
 def test_a_tool_that_nobody_declares_is_unknown(run, open_session, post_call, problem_of):
