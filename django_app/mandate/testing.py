@@ -90,7 +90,7 @@ def call_tool(
 
 
 def decide(
-    approval: models.Approval,
+    approval_id: uuid.UUID,
     decision: Literal["approve", "edit", "reject"] = "approve",
     *,
     by: User,
@@ -101,7 +101,7 @@ def decide(
     Raises:
         RequestRefused, ToolRejected: what the person would be answered as a problem.
     """
-    return approvals.decide(approval.pk, Decision(decision=decision, **fields), by=by)
+    return approvals.decide(approval_id, Decision(decision=decision, **fields), by=by)
 
 
 @contextlib.contextmanager

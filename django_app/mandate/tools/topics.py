@@ -53,3 +53,8 @@ def named(name: str) -> Topic:
 def is_declared(name: str) -> bool:
     """Tell whether the project delivers a topic."""
     return name in _topics
+
+
+def forget(name: str) -> None:
+    """Take a topic away, for tests that declare their own."""
+    del _topics[name]

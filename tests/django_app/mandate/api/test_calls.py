@@ -242,7 +242,7 @@ def test_an_approval_runs_numbers_as_they_were_asked_for(post_call, start_run, d
     run, key = start_run(tool), testing.new_key()
     asked = [post_call(run, tool, {"number": number}, key=key).content for _ in range(2)]
 
-    testing.decide(models.Approval.objects.get(), by=make_user(is_superuser=True))
+    testing.decide(models.Approval.objects.get().pk, by=make_user(is_superuser=True))
 
     assert [str(one) for one in told] == [str(number)]
     assert asked[0] == asked[1]

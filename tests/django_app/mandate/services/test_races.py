@@ -75,6 +75,20 @@ def test_a_model_that_asks_twice_at_once_has_one_effect(at_once, start_run, add_
     assert len({outcome.answer.tool_call for outcome in outcomes}) == 1
 
 
+def test_a_model_that_repeats_itself_all_at_once_is_counted_as_one_after_the_other(
+    at_once, start_run, add_tool
+):
+    token = testing.token_of(start_run(add_tool))
+    calls = [_call(token, add_tool, {"name": "red"}, tool_call_id=f"call_{n}") for n in range(TRIALS)]
+
+    outcomes = at_once(*calls)
+
+    assert Group.objects.count() == 1
+    assert outcomes.count(ErrorCode.REPEATED_CALL) == 2
+    assert outcomes.count(ErrorCode.LOOP_DETECTED) == TRIALS - 5
+    assert models.ToolCall.objects.values("key", "tool_call_id").distinct().count() == TRIALS
+
+
 def test_parallel_calls_do_not_overspend(at_once, start_run, add_tool):
     run = start_run(add_tool, writes=3)
     token = testing.token_of(run)
@@ -169,12 +183,12 @@ def test_an_expiry_and_an_approval_agree(at_once, approval, make_user):
     assert (approval.status, Group.objects.count()) in {("approved", 1), ("expired", 0)}
 
 
-def _call(token, name, arguments):
+def _call(token, name, arguments, **fields):
     call = tool_calls.Call(
         token_hash=hash_run_token(token),
         tool=name,
         key=testing.new_key(),
-        request=ToolCallRequest(arguments=arguments),
+        request=ToolCallRequest(arguments=arguments, **fields),
     )
     return lambda: tool_calls.answer(call)
 
