@@ -9,7 +9,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-package mandate-schemas --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test up down token lint types contracts lock bench clean
+.PHONY: help env demo test up down token lint types contracts lock bench chaos clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -74,6 +74,10 @@ lock: $(STAMP)
 ## make bench      a tool call through the ledger beside a plain view; the figures go to .mandate/bench.json
 bench: $(STAMP)
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+## make chaos      kills both sides at every named point, holds all races, and judges what is left; ARGS="call. race"
+chaos: $(STAMP)
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 ## make clean      stops the stack and removes all its data, and the environment
 clean:

@@ -1,0 +1,100 @@
+"""One scenario of the matrix, and the race of a worker that slept: both on the real processes."""
+
+import random
+import signal
+import time
+from collections.abc import Callable
+
+from tests.chaos import errands, house, oracle, points
+
+PATIENCE = 75.0
+"""Seconds in which everything has to come to an end after it was started."""
+
+CRASHES = 4
+DRAIN_EVERY = 0.7
+
+_EPOCHS = "SELECT thread_id::text, epoch FROM runs WHERE thread_id = ANY(%s::uuid[]) AND status = 'running'"
+_HELD = f"{_EPOCHS} AND worker LIKE %s"
+
+
+def crash(
+    inside: house.House, point: points.Point, *, runs: int, seed: int, crashes: int = CRASHES
+) -> oracle.Verdict:
+    """Have processes die at a point while runs pass it, and judge what is left."""
+    dice = random.Random(f"{seed}:{point.name}")
+    began = time.monotonic()
+    inside.arm(point, crashes=crashes, dice=dice)
+    with errands.crowd(inside, errands.make(runs, dice)) as crowd:
+        see_through(inside, crowd, _drainer(inside, point, dice) if point.draining else None)
+        verdict = oracle.judge(oracle.Verdict(scenario=point.name, seed=seed), crowd)
+    verdict.crashes = inside.crashes
+    verdict.seconds = round(time.monotonic() - began, 1)
+    return verdict
+
+
+def sleepers(inside: house.House, *, trials: int, seed: int, batch: int = 40) -> oracle.Verdict:
+    """Stop workers until others have their runs, and wake them; a trial is one run of a stopped worker."""
+    dice = random.Random(f"{seed}:sleepers")
+    verdict = oracle.Verdict(scenario="race: a worker stopped past its lease", seed=seed)
+    began, slept = time.monotonic(), 0
+    inside.arm(None, crashes=0, dice=dice)
+    while slept < trials:
+        with errands.crowd(inside, errands.make(batch, dice)) as crowd:
+            slept += _sleep_over(inside, crowd, dice)
+            see_through(inside, crowd)
+            oracle.judge(verdict, crowd)
+    verdict.runs = slept
+    verdict.seconds = round(time.monotonic() - began, 1)
+    return verdict
+
+
+def _sleep_over(inside: house.House, crowd: errands.Crowd, dice: random.Random) -> int:
+    """Put a worker to sleep in the middle of its work until its runs are others'; return how many those are."""
+    moment = time.monotonic() + dice.uniform(0.4, 1.5)
+    while time.monotonic() < moment or not crowd.unfinished():
+        crowd.step()
+        time.sleep(errands.TICK)
+    name = dice.choice(points.WORKERS)
+    inside.send(name, signal.SIGSTOP)
+    try:
+        held = _held_by(inside.pid(name), crowd)
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline and held.items() & dict(_epochs(crowd)).items():
+            crowd.step()
+            time.sleep(errands.TICK)
+    finally:
+        inside.send(name, signal.SIGCONT)
+    return len(held)
+
+
+def _held_by(pid: int, crowd: errands.Crowd) -> dict[str, int]:
+    return dict(crowd.agent.execute(_HELD, [crowd.run_ids, f"%:{pid}"]).fetchall())
+
+
+def _epochs(crowd: errands.Crowd) -> list[tuple[str, int]]:
+    return crowd.agent.execute(_EPOCHS, [crowd.run_ids]).fetchall()
+
+
+def _drainer(inside: house.House, point: points.Point, dice: random.Random) -> Callable[[], None]:
+    due = time.monotonic() + DRAIN_EVERY
+
+    def drain() -> None:
+        nonlocal due
+        if time.monotonic() >= due and inside.crashes < inside.wanted:
+            due = time.monotonic() + DRAIN_EVERY
+            inside.drain(dice.choice(point.processes))
+
+    return drain
+
+
+def see_through(
+    inside: house.House, crowd: errands.Crowd, meanwhile: Callable[[], None] | None = None
+) -> None:
+    """Let people and supervisor work until both sides have ended everything, or patience ends."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and not (crowd.is_done and not crowd.unfinished()):
+        if meanwhile:
+            meanwhile()
+        inside.tend()
+        crowd.step()
+        time.sleep(errands.TICK)
