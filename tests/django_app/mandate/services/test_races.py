@@ -1,4 +1,4 @@
-"""The ledger's laws with several connections at once."""
+"""The ledger's laws with several connections at once; those of many trials are in `tests/chaos/races.py`."""
 
 import threading
 from datetime import timedelta
@@ -25,16 +25,6 @@ class Ask(tools.Schema):
 
 class Text(BaseModel):
     text: str
-
-
-def test_the_same_key_from_many_connections_has_one_effect(at_once, start_run, add_tool):
-    call = _call(testing.token_of(start_run(add_tool)), add_tool, {"name": "red"})
-
-    outcomes = at_once(*[call] * TRIALS)
-
-    assert Group.objects.count() == 1
-    assert sorted(outcome.is_replay for outcome in outcomes) == [False] + [True] * (TRIALS - 1)
-    assert all(outcome.answer == outcomes[0].answer for outcome in outcomes)
 
 
 def test_a_key_that_is_still_at_work_is_told_so(settings, start_run, declare, at_once):
@@ -100,21 +90,6 @@ def test_parallel_calls_do_not_overspend(at_once, start_run, add_tool):
 
 
 @pytest.mark.parametrize("trial", range(TRIALS))
-def test_after_a_cancel_has_returned_nothing_commits(at_once, start_run, add_tool, trial):
-    run = start_run(add_tool)
-    call = _call(testing.token_of(run), add_tool, {"name": "red"})
-
-    def cancel():
-        runs.cancel(run.pk)
-        return Group.objects.count()
-
-    outcome, effects_at_return = at_once(call, cancel)
-
-    assert Group.objects.count() == effects_at_return
-    assert (outcome == ErrorCode.RUN_NOT_ACTIVE) == (effects_at_return == 0)
-
-
-@pytest.mark.parametrize("trial", range(TRIALS))
 def test_after_a_takeover_the_older_worker_commits_nothing(at_once, start_run, add_tool, trial):
     run = start_run(add_tool)
     call = _call(testing.token_of(run), add_tool, {"name": "red"})
@@ -133,29 +108,6 @@ def test_after_a_takeover_the_older_worker_commits_nothing(at_once, start_run, a
 def approval(start_run, approved_tool):
     testing.call_tool(approved_tool, {"name": "red"}, run=start_run(approved_tool))
     return models.Approval.objects.get()
-
-
-@pytest.mark.parametrize("trial", range(TRIALS))
-def test_two_people_decide_once(at_once, approval, make_user, trial):
-    people = [make_user(is_superuser=True) for _ in range(2)]
-    decisions = [Decision(decision="approve"), Decision(decision="reject")]
-
-    outcomes = at_once(
-        *[_decide(approval, decision, person) for decision, person in zip(decisions, people, strict=True)]
-    )
-
-    approval.refresh_from_db()
-    assert outcomes.count(ErrorCode.ALREADY_DECIDED) == 1
-    assert Group.objects.count() == (1 if approval.status == "approved" else 0)
-
-
-def test_one_person_who_clicks_often_decides_once(at_once, approval, make_user):
-    person = make_user(is_superuser=True)
-
-    outcomes = at_once(*[_decide(approval, Decision(decision="approve"), person)] * TRIALS)
-
-    assert {outcome.status for outcome in outcomes} == {"approved"}
-    assert Group.objects.count() == 1
 
 
 @pytest.mark.parametrize("trial", range(TRIALS))
