@@ -22,6 +22,8 @@ _OPEN_MESSAGES = """
 """
 _STATES = "SELECT thread_id::text, state_values FROM threads WHERE thread_id = ANY(%s::uuid[])"
 
+_FAILURES = "SELECT id::text, error_code, error_message FROM mandate_run WHERE id = ANY(%s::uuid[])"
+
 EXPECTED = {*graph.DIRECT, *graph.ASKED, graph.LAST}
 
 
@@ -134,7 +136,13 @@ def _stuck(crowd: errands.Crowd, notes: list[str]) -> int:
         for errand in crowd.errands
         if not errand.is_done or errand.status == "failed" or errand.run_id in unfinished
     ]
-    notes.extend(f"{errand.run_id} wanted to {errand.ending}, is {errand.status!r}" for errand in bad)
+    why = {
+        run_id: f"{code} {text}" for run_id, code, text in crowd.django.execute(_FAILURES, [crowd.run_ids])
+    }
+    notes.extend(
+        f"{errand.run_id} wanted to {errand.ending}, is {errand.status!r} {why.get(errand.run_id or '')}"
+        for errand in bad
+    )
     return len(bad) + _count(crowd.django, _OPEN_MESSAGES, crowd.run_ids)
 
 
