@@ -8,6 +8,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -132,6 +133,8 @@ def _conclude(verdicts: list[oracle.Verdict]) -> int:
 
 
 if __name__ == "__main__":
+    # So that an end from outside stops what was started, as an interrupt does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started = time.monotonic()
     status = main()
     print(f"{time.monotonic() - started:.0f} s")
