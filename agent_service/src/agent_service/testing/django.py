@@ -16,10 +16,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from shared_schemas import idempotency, json_values, keys, problems, tokens, tools
+from shared_schemas import idempotency, json_values, keys, problems, tokens, tools, usage
 from shared_schemas.problems import ErrorCode
+from shared_schemas.tools import Limits, Used
 
 Outcome = Callable[[Any], JsonValue]
+
+_RESULT_LENGTH = 256 * 1024
+_CUT_LENGTH = 64 * 1024
 
 
 class RefusedError(Exception):
@@ -75,7 +79,11 @@ class RunRecord:
     token: str | None = None
     is_expired: bool = False
     sessions_opened: int = 0
+    limits: Limits = field(default_factory=Limits)
+    used: Used = field(default_factory=Used)
     rows: dict[str, LedgerRow] = field(default_factory=dict)
+    whole_results: dict[str, JsonValue] = field(default_factory=dict)
+    """By the id of the call, those that were too large for its answer."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -112,6 +120,7 @@ class FakeDjango:
     """Path and key of every tool call that arrived."""
 
     lifetime: timedelta = timedelta(minutes=15)
+    prices: dict[str, usage.Price] = field(default_factory=dict)
 
     def offer(
         self,
@@ -173,6 +182,7 @@ class FakeDjango:
                 Route("/agent-api/sessions/", self._open, methods=["POST"]),
                 Route("/agent-api/sessions/current/", self._close, methods=["DELETE"]),
                 Route("/agent-api/tools/", self._list, methods=["GET"]),
+                Route("/agent-api/tools/results/{result_id}/", self._result, methods=["GET"]),
                 Route("/agent-api/tools/{name}/calls/", self._call, methods=["POST"]),
             ],
             exception_handlers={RefusedError: _refused},
@@ -200,7 +210,9 @@ class FakeDjango:
             agent="agent",
             acting_for="user",
             tools=[self.offers[name].spec for name in sorted(record.tools)],
-            limits=tools.Limits(),
+            limits=record.limits,
+            used=record.used,
+            prices=self.prices,
         )
 
     async def _close(self, request: Request) -> Response:
@@ -210,6 +222,12 @@ class FakeDjango:
     async def _list(self, request: Request) -> Response:
         _, record = self._record(request)
         return _json(200, tools.ToolList(tools=[self.offers[name].spec for name in sorted(record.tools)]))
+
+    async def _result(self, request: Request) -> Response:
+        _, record = self._record(request)
+        if request.path_params["result_id"] not in record.whole_results:
+            raise RefusedError(404, ErrorCode.NOT_FOUND)
+        return JSONResponse(record.whole_results[request.path_params["result_id"]])
 
     async def _call(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -253,6 +271,7 @@ class FakeDjango:
         _check_arguments(offer, call.arguments)
         call_id = uuid.uuid4()
         answer = self._ask(run_id, key, offer, call) or self._run(offer, call.arguments, call_id)
+        answer = _cut(answer, self.runs[run_id])
         rows[key] = LedgerRow(call_id=call_id, tool=offer.spec.name, arguments=call.arguments, answer=answer)
         return rows[key], False
 
@@ -312,6 +331,16 @@ class FakeDjango:
             )
         except tokens.InvalidTokenError as error:
             raise RefusedError(401, ErrorCode.UNAUTHENTICATED, detail=str(error)) from None
+
+
+def _cut(answer: tools.ToolCallAnswer, record: RunRecord) -> tools.ToolCallAnswer:
+    """Keep a result that is too large for its answer, and answer with its beginning."""
+    text = json_values.text(answer.result)
+    if len(text) <= _RESULT_LENGTH:
+        return answer
+    record.whole_results[str(answer.tool_call)] = answer.result
+    cut = {"result": text[:_CUT_LENGTH], "truncated": True, "result_id": answer.tool_call}
+    return answer.model_copy(update=cut)
 
 
 def _bearer(request: Request) -> str:

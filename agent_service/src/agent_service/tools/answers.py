@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 import httpx
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from agent_service import exceptions
 from shared_schemas import json_values
 from shared_schemas.problems import ErrorCode, Problem
-from shared_schemas.tools import ToolCallAnswer, ToolCallStatus
+from shared_schemas.tools import ToolCallAnswer, ToolCallStatus, ToolResult
 
 _LATER = frozenset(
     {
@@ -69,6 +69,21 @@ def read(response: httpx.Response, *, run_id: str) -> ToolCallAnswer:
         )
     _check_storable(answer)
     return answer
+
+
+def read_result(response: httpx.Response, *, run_id: str) -> JsonValue:
+    """Return a whole result.
+
+    Raises:
+        LeaseLost: a later worker has the run.
+        ToolCallError: one of its kinds.
+    """
+    if response.status_code != HTTPStatus.OK:
+        raise error_of(response, run_id=run_id)
+    try:
+        return ToolResult.model_validate_json(response.content).root
+    except ValidationError as error:
+        raise unreadable(response, error) from None
 
 
 def error_of(response: httpx.Response, *, run_id: str) -> exceptions.ToolCallError | exceptions.LeaseLost:

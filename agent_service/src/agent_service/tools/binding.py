@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
+from pydantic import JsonValue
 
 from agent_service import exceptions
 from agent_service.tools import client
@@ -69,6 +70,21 @@ async def call_from_node(
         return await _call(session, _spec_of(session, name), arguments, origin=origin, tool_call_id=None)
     except exceptions.ToolCallError as error:
         raise _failure(name, error) from error
+
+
+async def whole_result(runtime: Runtime[Any], answer: ToolCallAnswer) -> JsonValue:
+    """Return an answer's result, the whole of it also where the answer holds only its beginning.
+
+    Keep what is large out of the state: every checkpoint is written with it.
+
+    Raises:
+        RunFailed: it cannot be read; its code says why.
+        LeaseLost: another worker has the run.
+    """
+    try:
+        return await _session_of(runtime.context).whole(answer)
+    except exceptions.ToolCallError as error:
+        raise exceptions.RunFailed(error.code, f"Result {answer.result_id}: {error.detail}") from error
 
 
 def _bind_one(spec: ToolSpec) -> DjangoTool:

@@ -13,13 +13,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import structlog
 import tenacity
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from agent_service import exceptions
 from agent_service.tools import answers
@@ -27,6 +28,8 @@ from shared_schemas import crashing, idempotency, json_values, keys, problems, t
 from shared_schemas.tools import MAX_BODY_BYTES, Limits, Session, SessionCreate, ToolCallAnswer, ToolSpec
 
 SESSIONS_PATH = "/agent-api/sessions/"
+
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 log = structlog.get_logger(__name__)
 
@@ -180,8 +183,21 @@ class ToolSession:
         body = _encode(arguments, tool_call_id)
         path = f"/agent-api/tools/{quote(name, safe='')}/calls/"
         headers = {"Content-Type": "application/json"} | ({idempotency.HEADER: key} if key else {})
-        response = await self._post(path, body, headers)
+        response = await self._send("POST", path, body, headers)
         return answers.read(response, run_id=self.run_id)
+
+    async def whole(self, answer: ToolCallAnswer) -> JsonValue:
+        """Return an answer's result; one that was cut for its size is read whole, where it was kept.
+
+        Raises:
+            LeaseLost: a later worker has the run.
+            ToolCallError: one of its kinds, by what Django answered.
+        """
+        if answer.result_id is None:
+            return answer.result
+        path = f"/agent-api/tools/results/{answer.result_id}/"
+        response = await self._send("GET", path)
+        return answers.read_result(response, run_id=self.run_id)
 
     async def close(self) -> None:
         """Revoke the run token. Without an answer it expires by itself."""
@@ -194,12 +210,15 @@ class ToolSession:
         except httpx.HTTPError as error:
             log.warning("tool_session_close_unanswered", run_id=self.run_id, reason=type(error).__name__)
 
-    async def _post(self, path: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
+    async def _send(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] = _NO_HEADERS
+    ) -> httpx.Response:
         used = self.granted
 
         async def send() -> httpx.Response:
             crashing.point("request.before_send")
-            answer = await self.client.http.post(path, content=body, headers=headers | self._authorization())
+            authorized = {**headers, **self._authorization()}
+            answer = await self.client.http.request(method, path, content=body, headers=authorized)
             crashing.point("request.after_answer")
             return answer
 

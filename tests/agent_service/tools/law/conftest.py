@@ -33,6 +33,13 @@ class ReadNotes(tools.Schema):
     """Read the notes."""
 
 
+class CopyNote(tools.Schema):
+    """Add a note, and answer with many copies of it."""
+
+    text: str
+    copies: int
+
+
 class PublishNote(tools.Schema):
     """Publish a note."""
 
@@ -52,6 +59,7 @@ class FakeSubject:
         self.django = django.FakeDjango(trusted=trusted)
         self.django.offer("add_note", AddNote, self._add)
         self.django.offer("read_notes", ReadNotes, self._read, effect=shared_tools.Effect.READ)
+        self.django.offer("copy_note", CopyNote, lambda call: {"note": call.text * call.copies})
         self.django.offer("publish_note", PublishNote, lambda call: {"note": call.text}, needs_approval=True)
 
     def _add(self, call):
@@ -110,18 +118,23 @@ class RealSubject:
             """Read the notes."""
             return Notes(notes=_kept())
 
+        def copy_note(context: tools.Context, call: CopyNote) -> Note:
+            """Add a note, and answer with many copies of it."""
+            return Note(note=_keep(call.text).note * call.copies)
+
         def publish_note(context: tools.Context, call: PublishNote) -> Note:
             """Publish a note."""
             return _keep(call.text)
 
         tools.tool(scope="notes:write", effect=tools.Effect.WRITE)(add_note)
+        tools.tool(scope="notes:write", effect=tools.Effect.WRITE)(copy_note)
         tools.tool(scope="notes:read", effect=tools.Effect.READ)(read_notes)
         rule = tools.ApprovalRule(permission="auth.add_group")
         tools.tool(scope="notes:write", effect=tools.Effect.WRITE, approval=rule)(publish_note)
 
     @in_django
     def start_run(self, *names):
-        agent = testing.make_agent(*(names or ("add_note", "read_notes", "publish_note")))
+        agent = testing.make_agent(*(names or ("add_note", "read_notes", "copy_note", "publish_note")))
         return str(testing.start_run(agent, by=_person()).pk)
 
     @in_django

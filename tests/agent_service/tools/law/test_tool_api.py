@@ -85,6 +85,26 @@ async def test_a_replay_survives_renewal_and_takeover(subject, open_session):
     assert await subject.effects() == ["a"]
 
 
+async def test_a_large_result_is_cut_and_read_whole_by_its_run_alone(subject, open_session):
+    session, other = await open_session(), await open_session()
+    arguments = {"text": "a note ", "copies": 50_000}
+
+    answers = [await session.call("copy_note", arguments, key=key()) for _ in range(2)]
+
+    assert answers[0] == answers[1]
+    assert (answers[0].truncated, await subject.effects()) == (True, ["a note "])
+    assert await session.whole(answers[0]) == {"note": "a note " * 50_000}
+    assert await refused(other.whole(answers[0])) == ErrorCode.NOT_FOUND
+
+
+async def test_a_result_that_was_not_cut_is_there_already(subject, open_session):
+    session = await open_session()
+
+    answer = await session.call("add_note", {"text": "one"}, key=key())
+
+    assert await session.whole(answer) == answer.result == {"note": "one"}
+
+
 async def test_a_key_of_another_run_is_independent(subject, open_session):
     first, second = await open_session(), await open_session()
 
