@@ -9,7 +9,7 @@ from django.core.management import get_commands
 
 from agent_service.settings import Settings
 from mandate import conf
-from shared_schemas import problems
+from shared_schemas import audit, problems
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -46,3 +46,7 @@ def test_every_command_of_mandate_is_explained():
     commands = [name for name, app in get_commands().items() if app == "mandate"]
 
     assert [name for name in commands if f"manage.py {name}" not in page] == []
+
+
+def test_every_event_of_an_audit_is_explained_and_no_other():
+    assert explained("audit.md") == {event.value for event in audit.Event}

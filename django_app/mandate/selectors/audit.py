@@ -120,7 +120,8 @@ def _of_calls(run: models.Run) -> Iterator[wire.Entry]:
 
 
 def _of_approvals(run: models.Run) -> Iterator[wire.Entry]:
-    for approval in run.approvals.select_related("tool_call", "decided_by"):
+    # Those that `detailed` fetched know their status only.
+    for approval in models.Approval.objects.filter(run=run).select_related("tool_call", "decided_by"):
         about = {"approval": str(approval.pk), "tool": approval.tool_call.tool}
         yield _entry(
             approval.created_at,
@@ -133,6 +134,8 @@ def _of_approvals(run: models.Run) -> Iterator[wire.Entry]:
             expires_at=approval.expires_at.isoformat(),
             **about,
         )
+        if approval.warned_at:
+            yield _entry(approval.warned_at, Event.APPROVAL_WARNED, None, approval.tool_call, **about)
         if approval.decided_at:
             yield _entry(
                 approval.decided_at,

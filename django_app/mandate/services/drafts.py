@@ -6,7 +6,7 @@ far it is from the agent's, when the person decides. Together they tell how good
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -22,8 +22,8 @@ from shared_schemas import json_values
 from shared_schemas.problems import ErrorCode
 
 _WORDS = re.compile(r"\w+|\s+|[^\w\s]")
-_MOST_WORDS = 20_000
-"""Above this, lines are compared: comparing takes the square of their number."""
+_MOST_WORDS = 5_000
+"""Above this, lines are compared, and not closely: comparing takes the square of their number."""
 
 Texts = dict[str, JsonValue]
 
@@ -143,16 +143,23 @@ def _diff(before: str, after: str) -> str:
 
 
 def _common(before: str, after: str) -> int:
-    if before == after:
-        return len(before)
-    old, new = _pieces(before), _pieces(after)
-    blocks = difflib.SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
+    start = _shared_start(before, after)
+    old, new = before[start:], after[start:]
+    end = _shared_start(old[::-1], new[::-1])
+    return start + end + _common_pieces(old[: len(old) - end], new[: len(new) - end])
+
+
+def _shared_start(one: str, other: str) -> int:
+    pairs = zip(one, other, strict=False)
+    return next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+def _common_pieces(before: str, after: str) -> int:
+    words = [_WORDS.findall(text) for text in (before, after)]
+    is_long = max(map(len, words)) > _MOST_WORDS
+    old, new = [text.splitlines(keepends=True) for text in (before, after)] if is_long else words
+    blocks = difflib.SequenceMatcher(None, old, new, autojunk=is_long).get_matching_blocks()
     return sum(len(piece) for block in blocks for piece in old[block.a : block.a + block.size])
-
-
-def _pieces(text: str) -> Sequence[str]:
-    words: list[str] = _WORDS.findall(text)
-    return words if len(words) <= _MOST_WORDS else text.splitlines(keepends=True)
 
 
 def _text_fields(model: type[models.AgentOwned]) -> tuple[str, ...]:

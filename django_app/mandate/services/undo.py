@@ -10,6 +10,7 @@ from django.db import transaction
 from pydantic import ValidationError
 
 from mandate import exceptions, models
+from mandate.selectors import approvals
 from mandate.services import effects, outbox, runs
 from mandate.tools import context as tool_context
 from mandate.tools import declaration, registry
@@ -62,12 +63,17 @@ def _read(call_id: uuid.UUID) -> models.ToolCall:
 def _check_person(call: models.ToolCall, by: AbstractBaseUser) -> None:
     # Read anew: permissions may have changed since the request began, and a user object remembers them.
     person = get_user_model()._default_manager.get(pk=by.pk)  # noqa: SLF001 - Django's public name
+    if models.Agent.objects.filter(user=person).exists() or not person.has_perm(PERMISSION):
+        raise _forbidden(PERMISSION)
     approval = getattr(call, "approval", None)
-    needed = [PERMISSION] + ([approval.permission] if approval else [])
-    if models.Agent.objects.filter(user=person).exists() or not person.has_perms(needed):
-        raise exceptions.RequestRefused(
-            ErrorCode.FORBIDDEN, f"Undoing this is for people with the permissions {', '.join(needed)}."
-        )
+    if approval and not approvals.holds(person, approval.permission, approval.record):
+        raise _forbidden(approval.permission)
+
+
+def _forbidden(permission: str) -> exceptions.RequestRefused:
+    return exceptions.RequestRefused(
+        ErrorCode.FORBIDDEN, f"Undoing this is for people with the permission {permission!r}."
+    )
 
 
 def _undoable(call: models.ToolCall) -> tuple[declaration.Tool, declaration.Undo]:

@@ -35,6 +35,7 @@ class Event(StrEnum):
     UNDONE = "undone"
 
     APPROVAL_ASKED = "approval_asked"
+    APPROVAL_WARNED = "approval_warned"
     APPROVAL_DECIDED = "approval_decided"
     DECISION_REFUSED = "decision_refused"
 

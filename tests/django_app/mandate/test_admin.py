@@ -1,10 +1,12 @@
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
 from django.urls import reverse
 
-from mandate import models
-from mandate.services import runs
+from mandate import models, testing, tools
+from mandate.services import drafts, runs
+from practice.models import Module, Task
 from shared_schemas.problems import ErrorCode
 from shared_schemas.runs import RunStatus
 
@@ -26,6 +28,8 @@ def some_of_each(parked, submitted, agent_service, report):
     models.ModelUsage.objects.create(
         run=run, segment=1, model="gpt", calls=1, input_tokens=1, output_tokens=1
     )
+    kind = ContentType.objects.get_for_model(models.Run)
+    models.DraftReview.objects.create(content_type=kind, object_id=str(run.pk), agent=run.agent, drafted={})
     return run
 
 
@@ -205,3 +209,66 @@ def test_seeing_runs_is_not_operating_them(client, make_user, start):
 
     run.refresh_from_db()
     assert run.status == RunStatus.PENDING
+
+
+def test_calls_are_undone_where_they_can_be(act, start_run, declare, add_tool):
+    def remove(context, call, answer):
+        Group.objects.get(name=call.name).delete()
+
+    undoable = declare(name="add_group_for_now", undo=remove)
+    run = start_run(add_tool, undoable)
+    answers = [testing.call_tool(tool, {"name": tool}, run=run) for tool in (add_tool, undoable)]
+
+    said = act("undo", *models.ToolCall.objects.filter(pk__in=[answer.tool_call for answer in answers]))
+
+    assert [group.name for group in Group.objects.all()] == [add_tool]
+    assert "1 calls are undone." in said
+    assert any("does not say how" in line for line in said)
+
+
+def test_seeing_calls_is_not_undoing_them(client, make_user, start_run, declare):
+    tool = declare(undo=lambda _context, _call, _answer: Group.objects.all().delete())
+    testing.call_tool(tool, {"name": "red"}, run=start_run(tool))
+    person = make_user(is_staff=True)
+    person.user_permissions.set(Permission.objects.filter(codename="view_toolcall"))
+    client.force_login(person)
+    call = models.ToolCall.objects.get()
+
+    client.post(_list_of(models.ToolCall), {"action": "undo", "_selected_action": [str(call.pk)]})
+
+    assert Group.objects.exists()
+
+
+def test_a_call_shows_where_its_messages_are(admin_client, start_run, declare):
+    def send(context: tools.Context, call: tools.Schema) -> tools.Schema:
+        """Send."""
+        context.outbox("test.shown", {})
+        return call
+
+    tools.topic("test.shown")(lambda _: None)
+    tool = declare(send)
+    answer = testing.call_tool(tool, {}, run=start_run(tool))
+
+    shown = admin_client.get(reverse("admin:mandate_toolcall_change", args=[answer.tool_call]))
+
+    assert "test.shown" in shown.content.decode()
+
+
+def test_an_agent_shows_how_good_its_drafts_were(admin_client, admin_user):
+    module = Module.objects.create(slug="m", title="M", language="python", body="b", published=True)
+    agent = testing.make_agent("add_tasks")
+    drafted = {"title": "One", "text": "Write a function that adds."}
+    testing.call_tool("add_tasks", {"module_id": module.pk, "tasks": [drafted]}, agent=agent)
+    drafts.review(Task.objects.get(), by=admin_user)
+
+    shown = admin_client.get(reverse("admin:mandate_agent_change", args=[agent.pk]))
+
+    assert "1 of 1 approved, 1 unchanged" in shown.content.decode()
+
+
+def test_who_stopped_a_run_is_known(act, start, admin_user):
+    run = start()
+
+    act("cancel", run)
+
+    assert run.notes.get(kind=models.RunNote.Kind.CANCELLED).by == admin_user

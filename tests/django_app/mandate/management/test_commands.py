@@ -8,9 +8,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from mandate import conf, keys, models
+from mandate import conf, keys, models, testing
+from shared_schemas import audit, tokens
 from shared_schemas import keys as key_texts
-from shared_schemas import tokens
 
 DJANGO_APP = Path(keys.__file__).parents[1]
 
@@ -148,3 +148,34 @@ def test_a_dispatcher_ends_when_it_is_told_to(dispatcher):
 
     assert ready == "dispatcher: ready\n"
     assert dispatcher.wait(10) == 0
+
+
+@pytest.fixture
+def worked(start_run, add_tool):
+    """A run that called a tool; no agent service was ever there."""
+    run = start_run(add_tool)
+    testing.call_tool(add_tool, {"name": "red"}, run=run)
+    return run
+
+
+def test_a_runs_story_is_told_line_by_line(worked, user, capsys):
+    call_command("mandate_audit", str(worked.pk))
+
+    heading, *lines = capsys.readouterr().out.splitlines()
+    assert str(worked.pk) in heading
+    assert [line.split()[3] for line in lines] == ["created", "session_opened", "called", "answered"]
+    assert lines[0].split()[2] == user.get_username()
+    assert '"name": "red"' in lines[2]
+
+
+def test_a_runs_story_is_told_to_programs(worked, capsys):
+    call_command("mandate_audit", str(worked.pk), "--json")
+
+    story = audit.Audit.model_validate_json(capsys.readouterr().out)
+    assert story.run.run_id == worked.pk
+    assert len(story.entries) == 4
+
+
+def test_of_a_run_that_never_was_there_is_no_story(db):
+    with pytest.raises(CommandError, match="There is no run"):
+        call_command("mandate_audit", "00000000-0000-0000-0000-000000000001")
