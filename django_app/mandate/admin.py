@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from mandate import exceptions, models
 from mandate.selectors import changes, drafts
-from mandate.services import agents, deliveries, runs, undo
+from mandate.services import agents, deliveries, limits, runs, undo
 from mandate.tools import registry
 from shared_schemas import json_values
 from shared_schemas.tools import Limits
@@ -148,7 +148,7 @@ class RunAdmin(History, _ModelAdmin):
     date_hierarchy = "created_at"
     show_full_result_count = False
     inlines = (ToolCallInline, ApprovalInline, ModelUsageInline, OutboxMessageInline)
-    actions = ("cancel", "resume")
+    actions = ("cancel", "resume", "raise_limits")
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Tell who may cancel and resume, though nobody edits a run."""
@@ -161,6 +161,11 @@ class RunAdmin(History, _ModelAdmin):
     @admin.action(description="Resume from where it failed", permissions=["operate"])
     def resume(self, request: HttpRequest, chosen: QuerySet[models.Run]) -> None:
         self._do(request, chosen, functools.partial(runs.resume, by=_person(request)), "resumed")
+
+    @admin.action(description="Raise the limits to the agent's", permissions=["operate"])
+    def raise_limits(self, request: HttpRequest, chosen: QuerySet[models.Run]) -> None:
+        act = functools.partial(limits.raise_to_agents, by=_person(request))
+        self._do(request, chosen, act, "may use all that their agent may")
 
     def _do(
         self, request: HttpRequest, chosen: QuerySet[models.Run], act: Callable[[Any], Any], done: str

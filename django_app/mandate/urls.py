@@ -23,6 +23,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         name="mandate-redelivery",
     ),
     path("api/agents/quality/", audit.Quality.as_view(), name="mandate-quality"),
+    path("api/agents/runs/<uuid:run_id>/limits/", runs.Limits.as_view(), name="mandate-run-limits"),
     path("api/agents/runs/<uuid:run_id>/events/", events.stream, name="mandate-run-events"),
     path("api/agents/webhooks/", webhooks.receive, name="mandate-webhooks"),
     path("api/agents/approvals/", approvals.Approvals.as_view(), name="mandate-approvals"),

@@ -183,6 +183,22 @@ _PEOPLE = (
         parameters=(_RUN, _RESULT),
     ),
     _Operation(
+        method="post",
+        path="/api/agents/runs/{run_id}/limits/",
+        name="changeRunLimits",
+        summary="Change a run's limits, up to its agent's; what is not named stays, `null` is the agent's own.",
+        security="person",
+        body=runs.LimitsChange,
+        answers={200: runs.Run},
+        refusals=(
+            *_UNREADABLE,
+            ErrorCode.FORBIDDEN,
+            ErrorCode.NOT_FOUND,
+            ErrorCode.ILLEGAL_TRANSITION,
+        ),
+        parameters=(_RUN,),
+    ),
+    _Operation(
         method="get",
         path="/api/agents/approvals/",
         name="listApprovals",

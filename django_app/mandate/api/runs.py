@@ -12,7 +12,7 @@ from mandate import conf, exceptions
 from mandate.api import bodies, pages
 from mandate.selectors import results
 from mandate.selectors import runs as selectors
-from mandate.services import runs
+from mandate.services import limits, runs
 from shared_schemas import crashing, idempotency
 from shared_schemas import runs as wire
 from shared_schemas.problems import ErrorCode
@@ -78,6 +78,16 @@ class Resume(APIView):
         selectors.find(run_id, user=request.user, to_change=True)
         runs.resume(run_id, by=_person(request))
         return _described(request, run_id, status=202)
+
+
+class Limits(APIView):
+    """`/api/agents/runs/{id}/limits/`."""
+
+    def post(self, request: Request, run_id: uuid.UUID) -> Response:
+        selectors.find(run_id, user=request.user, to_change=True)
+        asked = bodies.parse(request._request, wire.LimitsChange)  # noqa: SLF001 - the bytes, before any parser
+        limits.change(run_id, asked, by=_person(request))
+        return _described(request, run_id)
 
 
 class Result(APIView):

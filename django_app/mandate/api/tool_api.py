@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from mandate import exceptions, tokens
 from mandate.api import bodies, problems
-from mandate.selectors import results
+from mandate.selectors import results, usage
 from mandate.services import grants, refusals, sessions, tool_calls
 from shared_schemas import crashing, idempotency, tools
 from shared_schemas.problems import ErrorCode
@@ -27,6 +27,7 @@ def open_session(request: HttpRequest) -> HttpResponse:
     opened = sessions.open_or_renew(bodies.parse(request, tools.SessionCreate))
     crashing.point("session.after_commit")
     run = opened.session.run
+    limits = tools.Limits.model_validate(run.limits)
     return _answer(
         tools.Session(
             session_id=opened.session.pk,
@@ -35,7 +36,9 @@ def open_session(request: HttpRequest) -> HttpResponse:
             agent=run.agent.slug,
             acting_for=run.started_by.get_username(),
             tools=[tool.spec() for tool in grants.granted_tools(run)],
-            limits=tools.Limits.model_validate(run.limits),
+            limits=limits,
+            used=usage.used(run),
+            prices=usage.prices(limits),
         ),
         HTTPStatus.CREATED,
     )

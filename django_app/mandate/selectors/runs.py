@@ -8,9 +8,10 @@ from django.db.models import Prefetch, QuerySet
 
 from mandate import exceptions, models
 from mandate.models.run import ENDED
+from mandate.selectors import usage
 from shared_schemas import runs as wire
-from shared_schemas import usage
 from shared_schemas.problems import ErrorCode, Failure
+from shared_schemas.tools import Limits
 
 SEES_ALL = "mandate.view_run"
 CHANGES_ALL = "mandate.change_run"
@@ -71,8 +72,9 @@ def describe(run: models.Run) -> wire.Run:
         result=run.result,
         error=failure_of(run),
         model=run.model,
-        usage=_summed(run),
+        usage=usage.by_model(run),
         cost=run.cost,
+        limits=Limits.model_validate(run.limits),
         pending_approvals=[
             approval.pk for approval in run.approvals.all() if approval.status == approval.Status.PENDING
         ],
@@ -97,17 +99,3 @@ def progress(run_id: uuid.UUID) -> Progress:
 def failure_of(run: models.Run) -> Failure | None:
     """Return why a run failed, if it did."""
     return Failure(code=ErrorCode(run.error_code), message=run.error_message) if run.error_code else None
-
-
-def _summed(run: models.Run) -> list[usage.ModelUsage]:
-    """Add the segments up."""
-    sums: dict[str, usage.ModelUsage] = {}
-    for row in run.usage.all():
-        before = sums.get(row.model, usage.ModelUsage(model=row.model))
-        sums[row.model] = usage.ModelUsage(
-            model=row.model,
-            calls=before.calls + row.calls,
-            input_tokens=before.input_tokens + row.input_tokens,
-            output_tokens=before.output_tokens + row.output_tokens,
-        )
-    return list(sums.values())

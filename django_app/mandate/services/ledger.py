@@ -16,6 +16,7 @@ from django.utils import timezone
 from pydantic import JsonValue
 
 from mandate import conf, exceptions, models
+from mandate.selectors import usage
 from mandate.services import effects, grants, outbox, results
 from mandate.tools import context as tool_context
 from mandate.tools import declaration
@@ -60,18 +61,18 @@ _REPLAY = """
 _COUNT = """
     INSERT INTO mandate_callcount AS counted (run_id, tool_calls, writes, per_tool)
     SELECT %(run)s, 1, %(write)s, jsonb_build_object(%(tool)s::text, 1)
-    WHERE COALESCE(%(tool_calls)s::int, 1) > 0
-      AND COALESCE(%(writes)s::int, %(write)s) >= %(write)s
-      AND COALESCE(%(of_tool)s::int, 1) > 0
+    WHERE COALESCE(%(tool_calls)s::bigint, 1) > 0
+      AND COALESCE(%(writes)s::bigint, %(write)s) >= %(write)s
+      AND COALESCE(%(of_tool)s::bigint, 1) > 0
     ON CONFLICT (run_id) DO UPDATE SET
         tool_calls = counted.tool_calls + 1,
         writes = counted.writes + %(write)s,
         per_tool = counted.per_tool || jsonb_build_object(
             %(tool)s::text, COALESCE((counted.per_tool ->> %(tool)s)::int, 0) + 1
         )
-    WHERE (%(tool_calls)s::int IS NULL OR counted.tool_calls < %(tool_calls)s)
-      AND (%(writes)s::int IS NULL OR counted.writes + %(write)s <= %(writes)s)
-      AND (%(of_tool)s::int IS NULL OR COALESCE((counted.per_tool ->> %(tool)s)::int, 0) < %(of_tool)s)
+    WHERE (%(tool_calls)s::bigint IS NULL OR counted.tool_calls < %(tool_calls)s)
+      AND (%(writes)s::bigint IS NULL OR counted.writes + %(write)s <= %(writes)s)
+      AND (%(of_tool)s::bigint IS NULL OR COALESCE((counted.per_tool ->> %(tool)s)::int, 0) < %(of_tool)s)
 """
 
 _REPEAT_NOTE = (
@@ -216,6 +217,7 @@ def count(run: models.Run, tool: declaration.Tool) -> None:
     if not run.limits:
         return
     limits = Limits.model_validate(run.limits)
+    _check_time(run, limits)
     write = int(tool.effect is Effect.WRITE)
     asked = {
         "tool_calls": limits.tool_calls,
@@ -228,6 +230,17 @@ def count(run: models.Run, tool: declaration.Tool) -> None:
         cursor.execute(_COUNT, {"run": run.pk, "tool": tool.name, "write": write, **asked})
         if cursor.rowcount == 0:
             raise exceptions.RequestRefused(ErrorCode.LIMIT_SPENT, _spent(run, tool, limits))
+
+
+def _check_time(run: models.Run, limits: Limits) -> None:
+    if limits.wall_clock is None:
+        return
+    worked = usage.worked(run).total_seconds()
+    if worked >= limits.wall_clock:
+        raise exceptions.RequestRefused(
+            ErrorCode.LIMIT_SPENT,
+            f"A limit of the run is used up: it has worked {worked:.0f} of {limits.wall_clock} seconds.",
+        )
 
 
 def _spent(run: models.Run, tool: declaration.Tool, limits: Limits) -> str:

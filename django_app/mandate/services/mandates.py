@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from mandate import exceptions, models
+from mandate import conf, exceptions, models
 from shared_schemas.problems import ErrorCode, FieldProblem
 from shared_schemas.tools import Limits
+from shared_schemas.usage import price_of
 
 _AMOUNTS = ("tool_calls", "writes", "model_tokens", "money", "wall_clock")
 
@@ -50,6 +51,21 @@ def narrowed_limits(agent: models.Agent, wanted: Limits | None) -> Limits:
     )
     amounts = {name: value for name in _AMOUNTS if (value := getattr(wanted, name)) is not None}
     return given.model_copy(update=amounts | {"calls_per_tool": given.calls_per_tool | wanted.calls_per_tool})
+
+
+def check_prices(run: models.Run) -> None:
+    """Refuse a limit that nobody could hold the run to.
+
+    Raises:
+        RequestRefused: INVALID_REQUEST, the run has a limit of money, and its model no price.
+    """
+    if "money" in run.limits and price_of(run.model, conf.settings().model_prices) is None:
+        detail = f"MODEL_PRICES has no price of {run.model!r}."
+        raise exceptions.RequestRefused(
+            ErrorCode.INVALID_REQUEST,
+            "A limit of money needs the price of the run's model.",
+            [FieldProblem(pointer="/limits/money", detail=detail)],
+        )
 
 
 def _refuse(errors: list[FieldProblem]) -> None:

@@ -12,8 +12,7 @@ from mandate.services import runs
 from shared_schemas import json_values
 from shared_schemas.problems import ErrorCode, Failure
 from shared_schemas.runs import RunStatus
-
-_MILLION = 1_000_000
+from shared_schemas.usage import price_of
 
 
 @transaction.atomic
@@ -88,18 +87,13 @@ def _keep(run: models.Run, outcome: agent_client.Outcome) -> None:
 
 def _cost(run: models.Run) -> Decimal | None:
     """Return what a run's models cost, or nothing if the price of one is not known."""
-    prices = conf.settings().model_prices
-    used = list(run.usage.all())
-    if any(one.model not in prices for one in used):
-        return None
-    return sum(
-        (
-            (prices[one.model].input * one.input_tokens + prices[one.model].output * one.output_tokens)
-            / _MILLION
-            for one in used
-        ),
-        start=Decimal(0),
-    )
+    total = Decimal(0)
+    for one in run.usage.all():
+        price = price_of(one.model, conf.settings().model_prices)
+        if price is None:
+            return None
+        total += price.of(input_tokens=one.input_tokens, output_tokens=one.output_tokens)
+    return total
 
 
 def result_of(values: Any) -> Any:

@@ -117,6 +117,7 @@ def start(
         raise exceptions.RequestRefused(ErrorCode.AGENT_PAUSED, f"The agent {known.slug!r} is paused.")
     run.tools = mandates.narrowed_tools(known, tools)
     run.limits = mandates.narrowed_limits(known, limits).model_dump(mode="json", exclude_none=True)
+    mandates.check_prices(run)
     run.thread_id = thread_id or run.pk
     _check_conversation(run, continues=thread_id)
     return _insert(run)

@@ -6,6 +6,7 @@ variable, so that a graph that gives callbacks of its own does not leave them ou
 
 import asyncio
 import contextlib
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -13,8 +14,8 @@ from contextvars import ContextVar
 from typing import Any
 from uuid import UUID
 
-from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler, manager
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.tracers.context import register_configure_hook
@@ -52,17 +53,16 @@ class UsageCounter(BaseCallbackHandler):
     def on_chat_model_start(
         self, serialized: dict[str, Any], messages: list[list[BaseMessage]], *, run_id: UUID, **told: Any
     ) -> None:
-        """Reserve for a call in a thread; that of a task was let through by the turnstile."""
-        if self.budget is None:
+        """Reserve for a call by `invoke`; for one by `ainvoke` the turnstile does, which can wait."""
+        # LangChain swallows what an asynchronous handler of an `invoke` raises.
+        is_sync = sys._getframe(1).f_code is manager.handle_event.__code__  # noqa: SLF001 - the only sign of it
+        if self.budget is None or not is_sync:
             return
         asked = _asked(serialized, messages, told, max_output=self.budget.max_output)
         while change := self.budget.take(
             run_id, asked, owner=threading.get_ident(), may_wait=not _is_on_loop()
         ):
             change.result()
-
-    def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], **told: Any) -> None:
-        self.on_chat_model_start(serialized, _as_messages(prompts), **told)
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **_: Any) -> None:
         crashing.point("model.after_answer")
@@ -108,7 +108,7 @@ class UsageCounter(BaseCallbackHandler):
 class Turnstile(AsyncCallbackHandler):
     """Lets the calls of tasks through one by one, as far as the budget lasts."""
 
-    # In the task that makes the call, before the counter.
+    # In the task that makes the call, and last: LangChain does not await the handlers after one that raises.
     run_inline = True
     raise_error = True
 
@@ -129,14 +129,11 @@ class Turnstile(AsyncCallbackHandler):
             await asyncio.wrap_future(change)
         task.add_done_callback(lambda _: limited.lapse(run_id))
 
-    async def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], **told: Any) -> None:
-        await self.on_chat_model_start(serialized, _as_messages(prompts), **told)
-
 
 _turnstile: ContextVar[Turnstile | None] = ContextVar("turnstile", default=None)
 _counter: ContextVar[UsageCounter | None] = ContextVar("counter", default=None)
-register_configure_hook(_turnstile, inheritable=True)
 register_configure_hook(_counter, inheritable=True)
+register_configure_hook(_turnstile, inheritable=True)
 
 
 @contextlib.contextmanager
@@ -172,10 +169,6 @@ def _asked(
         ),
         output_tokens=answers * (longest or metadata.get("ls_max_tokens") or max_output),
     )
-
-
-def _as_messages(prompts: list[str]) -> list[list[BaseMessage]]:
-    return [[HumanMessage(prompt)] for prompt in prompts]
 
 
 def _is_on_loop() -> bool:
