@@ -140,6 +140,7 @@ async def _call(
         # What the resume says does not matter: the stored answer of the same key does.
         interrupt(answer.approval.model_dump(mode="json", by_alias=True))
         answer = await session.call(spec.name, arguments, key=key, tool_call_id=tool_call_id)
+    if spec.needs_approval:
         crashing.point("interrupt.after_decision")
     return answer
 
