@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.apps import AppConfig, apps
-from django.contrib.auth import get_permission_codename
+from django.contrib.auth import get_backends, get_permission_codename
+from django.contrib.auth.backends import ModelBackend
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name
 from django.db import ProgrammingError
 
@@ -21,7 +22,7 @@ def check_tools(*, app_configs: Sequence[AppConfig] | None = None, **_: Any) -> 
         message
         for tool in registry.declared().values()
         if chosen is None or _app_label(tool) in chosen
-        for message in (*_check_scope(tool), *_check_permission(tool, known))
+        for message in (*_check_scope(tool), *_check_permission(tool, known), *_check_record(tool))
     ]
 
 
@@ -65,6 +66,20 @@ def _check_permission(tool: declaration.Tool, known: frozenset[str]) -> Iterable
             hint="Write 'app_label.codename' of a permission in a model's Meta.",
             obj=tool.function,
             id="mandate.E002",
+        )
+
+
+def _check_record(tool: declaration.Tool) -> Iterable[CheckMessage]:
+    if tool.approval is None or tool.approval.record is None:
+        return
+    # Django's own says no to every permission on a record; another may know better.
+    if all(type(backend) is ModelBackend for backend in get_backends()):
+        yield Warning(
+            f"Approving the tool {tool.name!r} needs a permission on a record, "
+            "which no authentication backend of the project knows: nobody but superusers could decide.",
+            hint="Add a backend whose `has_perm` answers for a record to AUTHENTICATION_BACKENDS.",
+            obj=tool.function,
+            id="mandate.W002",
         )
 
 

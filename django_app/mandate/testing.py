@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from mandate import models, tokens
 from mandate.services import agents, approvals, tool_calls
-from mandate.tools import registry, scopes
+from mandate.tools import registry, scopes, topics
 from shared_schemas.runs import Decision, RunStatus
 from shared_schemas.tools import Effect, Limits, ToolCallAnswer, ToolCallRequest
 
@@ -106,8 +106,9 @@ def decide(
 
 @contextlib.contextmanager
 def temporary_tools() -> Iterator[None]:
-    """Forget at the end which tools, and which records of models, were declared inside."""
+    """Forget at the end which tools, records of models and topics were declared inside."""
     before, before_scopes = set(registry.declared()), set(scopes.declared())
+    before_topics = set(topics.declared())
     try:
         yield
     finally:
@@ -115,3 +116,5 @@ def temporary_tools() -> Iterator[None]:
             registry.unregister(name)
         for model in set(scopes.declared()) - before_scopes:
             scopes.forget(model)
+        for topic in set(topics.declared()) - before_topics:
+            topics.forget(topic)

@@ -136,7 +136,7 @@ def _warn(approval: models.Approval, now: datetime) -> bool:
     still_due = models.Approval.objects.filter(pk=approval.pk, status=Status.PENDING, warned_at=None)
     if not still_due.update(warned_at=now):
         return False
-    if topics.is_declared(EXPIRING):
+    if EXPIRING in topics.declared():
         # Without its run: whoever cannot be told holds up none of the run's own messages.
         payload = {
             "approval_id": str(approval.pk),

@@ -35,7 +35,7 @@ def undo(call_id: uuid.UUID, *, by: AbstractBaseUser, comment: str = "") -> mode
     _check_person(call, by)
     tool, function = _undoable(call)
     arguments, answer = _of(call, tool)
-    context = _context(call, by)
+    context = _context(call, tool, by)
     with effects.guarded(tool, context), transaction.atomic():
         runs.locked(call.run_id)
         models.ToolCall.objects.select_for_update(no_key=True).only("pk").get(pk=call.pk)
@@ -101,13 +101,14 @@ def _result(call: models.ToolCall) -> Any:
     return json.loads(whole.json) if whole else ToolCallAnswer.model_validate(call.response).result
 
 
-def _context(call: models.ToolCall, by: AbstractBaseUser) -> tool_context.Context:
+def _context(call: models.ToolCall, tool: declaration.Tool, by: AbstractBaseUser) -> tool_context.Context:
     return tool_context.Context(
         run_id=call.run_id,
         agent_user=call.run.agent.user,
         acting_for=call.run.started_by,
         undone_by=by,
         key=call.key,
+        records=tool.records,
     )
 
 

@@ -1,7 +1,8 @@
 """The topics that a project delivers: who carries an effect to a system outside the database."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from mandate import models
 
@@ -50,9 +51,9 @@ def named(name: str) -> Topic:
     return _topics[name]
 
 
-def is_declared(name: str) -> bool:
-    """Tell whether the project delivers a topic."""
-    return name in _topics
+def declared() -> Mapping[str, Topic]:
+    """Return all topics by name."""
+    return MappingProxyType(_topics)
 
 
 def forget(name: str) -> None:

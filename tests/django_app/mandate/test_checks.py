@@ -24,6 +24,23 @@ def test_a_permission_that_no_model_defines_is_found(declare, permission):
     assert ids(checks.check_tools()) == ["mandate.E002"]
 
 
+@pytest.mark.parametrize(
+    ("backends", "found"),
+    [
+        pytest.param(["django.contrib.auth.backends.ModelBackend"], ["mandate.W002"], id="Django's own"),
+        pytest.param(
+            ["tests.django_app.mandate.record_permissions.RecordPermissions"], [], id="one that knows"
+        ),
+    ],
+)
+def test_a_permission_on_a_record_that_no_backend_knows_is_found(declare, settings, backends, found):
+    settings.AUTHENTICATION_BACKENDS = backends
+    rule = tools.ApprovalRule(permission="auth.add_group", record=lambda context, call: context.agent_user)
+    declare(approval=rule)
+
+    assert [message.id for message in checks.check_tools()] == found
+
+
 def test_an_agent_with_a_tool_that_is_gone_is_found(add_tool, db):
     agent = testing.make_agent(add_tool)
     models.Agent.objects.filter(pk=agent.pk).update(tools=[add_tool, "gone"])
