@@ -10,7 +10,7 @@ from tests.chaos import errands, house, oracle, points
 PATIENCE = 75.0
 """Seconds in which everything has to come to an end after it was started."""
 
-CRASHES = 4
+CRASHES = 3
 DRAIN_EVERY = 0.7
 
 _EPOCHS = "SELECT thread_id::text, epoch FROM runs WHERE thread_id = ANY(%s::uuid[]) AND status = 'running'"
