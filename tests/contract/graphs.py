@@ -1,14 +1,19 @@
 """Graphs that show Django each way a run can go."""
 
 import asyncio
+import itertools
 from typing import Annotated, Any, TypedDict
 
-from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.language_models import BaseChatModel, GenericFakeChatModel
 from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
+from langgraph.runtime import Runtime
 from langgraph.types import interrupt
+
+from agent_service.tools import binding
 
 
 class State(TypedDict, total=False):
@@ -49,8 +54,46 @@ async def chat(state: State):
     return {"messages": [await model.ainvoke("How many?")], "result": 3}
 
 
+class Measured(BaseChatModel):
+    """A model whose every answer takes 60 tokens."""
+
+    @property
+    def _llm_type(self):
+        return "measured"
+
+    @property
+    def _identifying_params(self):
+        return {"model": "measured", "max_tokens": 60}
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        used = {"input_tokens": 0, "output_tokens": 60, "total_tokens": 60}
+        message = AIMessage("go on", response_metadata={"model_name": "measured"}, usage_metadata=used)
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+async def consult(state: State):
+    await Measured().ainvoke("What now?")
+
+
+async def write(state: State, runtime: Runtime):
+    for text in ("one", "two"):
+        await binding.call_from_node(runtime, "keep", {"text": text}, step=text)
+    return {"result": "written"}
+
+
+def consult_write_consult():
+    builder = StateGraph(State)
+    steps = [("consult", consult), ("write", write), ("consult_again", consult)]
+    for name, node in steps:
+        builder.add_node(name, node)
+    for first, second in itertools.pairwise([START, *(name for name, _ in steps), END]):
+        builder.add_edge(first, second)
+    return builder
+
+
 echo = graph_of(shout)
 asking = graph_of(ask)
 failing = graph_of(fail)
 endless = graph_of(wait_forever)
 telling = graph_of(chat)
+writing = consult_write_consult()

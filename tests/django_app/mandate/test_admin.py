@@ -9,6 +9,7 @@ from mandate.services import drafts, runs
 from practice.models import Module, Task
 from shared_schemas.problems import ErrorCode
 from shared_schemas.runs import RunStatus
+from shared_schemas.tools import Limits
 
 pytestmark = pytest.mark.django_db
 
@@ -272,3 +273,13 @@ def test_who_stopped_a_run_is_known(act, start, admin_user):
     act("cancel", run)
 
     assert run.notes.get(kind=models.RunNote.Kind.CANCELLED).by == admin_user
+
+
+def test_a_run_is_given_all_that_its_agent_may_use(act, start, agent, admin_user):
+    run = start(limits=Limits(writes=1))
+
+    act("raise_limits", run)
+
+    run.refresh_from_db()
+    assert run.limits == {"calls_per_tool": {}}
+    assert models.RunNote.objects.get(kind="limits_raised").by == admin_user

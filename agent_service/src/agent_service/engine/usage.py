@@ -132,8 +132,9 @@ class Turnstile(AsyncCallbackHandler):
 
 _turnstile: ContextVar[Turnstile | None] = ContextVar("turnstile", default=None)
 _counter: ContextVar[UsageCounter | None] = ContextVar("counter", default=None)
-register_configure_hook(_counter, inheritable=True)
-register_configure_hook(_turnstile, inheritable=True)
+# Not inherited but added anew for each call, so that they come after all handlers that are.
+register_configure_hook(_counter, inheritable=False)
+register_configure_hook(_turnstile, inheritable=False)
 
 
 @contextlib.contextmanager
