@@ -235,20 +235,9 @@ class ToolCallUndoInline(History, _TabularInline):
     extra = 0
 
 
-class RunNoteInline(History, _TabularInline):
-    model = models.RunNote
-    fk_name = "tool_call"
-    fields = ("at", "kind", "by", "data")
-    readonly_fields = fields
-    extra = 0
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).select_related("by")
-
-
 @admin.register(models.ToolCall)
 class ToolCallAdmin(History, _ModelAdmin):
-    inlines = (ToolMessageInline, ToolCallUndoInline, RunNoteInline)
+    inlines = (ToolMessageInline, ToolCallUndoInline)
     actions = ("undo",)
     list_display = ("created_at", "tool", "status", "run", "agent_user", "acting_for", "replay_count")
     list_filter = ("status", "tool", "created_at")

@@ -5,7 +5,6 @@ from django.db import models
 from django.utils import timezone
 
 from mandate.models.run import Run
-from mandate.models.tool_call import ToolCall
 
 
 class RunNote(models.Model):
@@ -20,9 +19,6 @@ class RunNote(models.Model):
         CANCELLED = "cancelled", "cancelled"
         RESUMED = "resumed", "resumed"
         LIMITS_RAISED = "limits_raised", "limits raised"
-        CALL_REPLAYED = "call_replayed", "call replayed"
-        """A worker asked again with the same key and was given the stored answer."""
-
         CALL_REFUSED = "call_refused", "call refused"
         """A call that left nothing else behind."""
 
@@ -39,9 +35,6 @@ class RunNote(models.Model):
     )
     """Who did it; nobody, where a program did."""
 
-    tool_call = models.ForeignKey(
-        ToolCall, on_delete=models.CASCADE, null=True, blank=True, related_name="notes"
-    )
     data = models.JSONField(default=dict)
     at = models.DateTimeField(default=timezone.now)
 

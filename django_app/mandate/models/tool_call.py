@@ -77,6 +77,11 @@ class ToolCall(models.Model):
     """How often the stored answer was given again."""
 
     replayed_at = models.DateTimeField(null=True, blank=True)
+    """When it was given again last."""
+
+    replays = models.JSONField(default=dict, blank=True)
+    """When each worker first asked again, by its epoch."""
+
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 

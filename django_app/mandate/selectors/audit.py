@@ -17,7 +17,6 @@ _NOTED = {
     models.RunNote.Kind.CANCELLED: Event.CANCELLED,
     models.RunNote.Kind.RESUMED: Event.RESUMED,
     models.RunNote.Kind.LIMITS_RAISED: Event.LIMITS_RAISED,
-    models.RunNote.Kind.CALL_REPLAYED: Event.REPLAYED,
     models.RunNote.Kind.CALL_REFUSED: Event.REFUSED,
     models.RunNote.Kind.DECISION_REFUSED: Event.DECISION_REFUSED,
     models.RunNote.Kind.REDELIVERED: Event.MESSAGE_REDELIVERED,
@@ -74,10 +73,8 @@ def _of_run(run: models.Run) -> Iterator[wire.Entry]:
 
 
 def _of_notes(run: models.Run) -> Iterator[wire.Entry]:
-    for note in run.notes.select_related("by", "tool_call"):
-        event = _NOTED[models.RunNote.Kind(note.kind)]
-        tool = {"tool": note.tool_call.tool} if note.tool_call else {}
-        yield _entry(note.at, event, note.by, note.tool_call, **tool | note.data)
+    for note in run.notes.select_related("by"):
+        yield _entry(note.at, _NOTED[models.RunNote.Kind(note.kind)], note.by, **note.data)
 
 
 def _of_sessions(run: models.Run) -> Iterator[wire.Entry]:
@@ -112,7 +109,12 @@ def _of_calls(run: models.Run) -> Iterator[wire.Entry]:
                 tool=call.tool,
                 status=call.status,
                 answer=call.response,
+                replays=call.replay_count or None,
+                replayed_at=call.replayed_at and call.replayed_at.isoformat(),
             )
+        for epoch, moment in call.replays.items():
+            first = datetime.fromisoformat(moment)
+            yield _entry(first, Event.REPLAYED, None, call, tool=call.tool, epoch=int(epoch))
         if undo := getattr(call, "undo", None):
             yield _entry(
                 undo.undone_at, Event.UNDONE, undo.undone_by, call, tool=call.tool, comment=undo.comment

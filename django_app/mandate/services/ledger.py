@@ -17,7 +17,7 @@ from pydantic import JsonValue
 
 from mandate import conf, exceptions, models
 from mandate.selectors import usage
-from mandate.services import effects, grants, outbox, results
+from mandate.services import effects, grants, outbox, results, runs
 from mandate.tools import context as tool_context
 from mandate.tools import declaration
 from shared_schemas import crashing, json_values
@@ -34,8 +34,10 @@ REFUSED_REPEATS = 4
 _CLAIM = """
     WITH patience AS MATERIALIZED (
         SELECT set_config('lock_timeout', %s, true)
+    ), turn AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock_shared(%s) FROM patience
     ), held AS (
-        SELECT 1 FROM patience, mandate_run AS run
+        SELECT 1 FROM turn, mandate_run AS run
         WHERE run.id = %s AND run.status = %s AND run.epoch = %s
         FOR SHARE OF run
     )
@@ -46,16 +48,12 @@ _FINISH = """
     UPDATE mandate_toolcall SET status = %s, response = %s::json, finished_at = %s, repeat_guard = %s WHERE id = %s
 """
 
-# The note is written by the statement that finds the row: a replay takes no query more for being remembered.
 _REPLAY = """
-    WITH replayed AS (
-        UPDATE mandate_toolcall SET replay_count = replay_count + 1, replayed_at = %(now)s
-        WHERE run_id = %(run)s AND key = %(key)s RETURNING *
-    ), noted AS (
-        INSERT INTO mandate_runnote (run_id, kind, tool_call_id, data, at)
-        SELECT run_id, 'call_replayed', id, jsonb_build_object('epoch', %(epoch)s::bigint), %(now)s FROM replayed
-    )
-    SELECT * FROM replayed
+    UPDATE mandate_toolcall SET
+        replay_count = replay_count + 1,
+        replayed_at = %(now)s,
+        replays = jsonb_build_object(%(epoch)s::text, %(now)s) || replays
+    WHERE run_id = %(run)s AND key = %(key)s RETURNING *
 """
 
 _COUNT = """
@@ -119,7 +117,8 @@ def claim(call: models.ToolCall) -> bool:
     fields = models.ToolCall._meta.concrete_fields  # noqa: SLF001 - Django's documented API
     values = [field.get_db_prep_save(field.pre_save(call, add=True), connection) for field in fields]
     with connection.cursor() as cursor:
-        cursor.execute(_claim_sql(), [timeout, call.run_id, RunStatus.RUNNING, call.epoch, *values])
+        asked = [timeout, runs.turn(call.run_id), call.run_id, RunStatus.RUNNING, call.epoch]
+        cursor.execute(_claim_sql(), [*asked, *values])
         return bool(cursor.rowcount)
 
 

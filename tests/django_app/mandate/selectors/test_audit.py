@@ -83,16 +83,17 @@ def test_an_edit_is_told_with_what_was_asked_and_what_was_done(start_run, approv
     assert decided.details["comment"] == "Blue!"
 
 
-def test_every_replay_is_told_with_the_worker_that_asked(start_run, add_tool, story):
+def test_replays_are_told_with_the_workers_that_asked(start_run, add_tool, story):
     run, key = start_run(add_tool), testing.new_key()
-    testing.call_tool(add_tool, {"name": "red"}, run=run, key=key)
-    testing.call_tool(add_tool, {"name": "red"}, run=run, key=key)
+    for _ in range(3):
+        testing.call_tool(add_tool, {"name": "red"}, run=run, key=key)
     models.Run.objects.update(epoch=2)
     run.refresh_from_db()
     testing.call_tool(add_tool, {"name": "red"}, run=run, key=key)
 
-    replays = story(run, Event.REPLAYED)
+    replays, (answered,) = story(run, Event.REPLAYED), story(run, Event.ANSWERED)
 
+    assert answered.details["replays"] == 3
     assert [(entry.details["tool"], entry.details["epoch"]) for entry in replays] == [
         (add_tool, 1),
         (add_tool, 2),
