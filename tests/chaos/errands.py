@@ -24,6 +24,10 @@ _QUESTIONS = """
     WHERE approval.run_id = ANY(%s::uuid[]) AND approval.status = 'pending'
 """
 _EFFECTS = "SELECT count(*) FROM marks_mark WHERE run_id = %s"
+_UNDELIVERED = """
+    SELECT DISTINCT run_id::text FROM mandate_outboxmessage
+    WHERE run_id = ANY(%s::uuid[]) AND status <> 'delivered'
+"""
 _UNFINISHED = (
     "SELECT thread_id::text FROM runs WHERE status IN ('pending', 'running') AND thread_id = ANY(%s::uuid[])"
 )
@@ -81,7 +85,12 @@ class Crowd:
 
     @property
     def is_done(self) -> bool:
-        return all(errand.is_done for errand in self.errands)
+        """Whether both sides have ended everything, and nothing is on its way."""
+        return (
+            all(errand.is_done for errand in self.errands)
+            and not self.unfinished()
+            and not self.undelivered()
+        )
 
     def step(self) -> None:
         """Let each person do what is next for them; what is not answered is asked again in the next step."""
@@ -97,6 +106,10 @@ class Crowd:
     def unfinished(self) -> set[str]:
         """Return the runs that the agent service still works on, or will."""
         return {row[0] for row in self.agent.execute(_UNFINISHED, [self.run_ids]).fetchall()}
+
+    def undelivered(self) -> set[str]:
+        """Return the runs that Django still has to tell the agent service about."""
+        return {row[0] for row in self.django.execute(_UNDELIVERED, [self.run_ids]).fetchall()}
 
     def _look(self) -> None:
         statuses = dict(self.django.execute(_STATUSES, [self.run_ids]).fetchall())

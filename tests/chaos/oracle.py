@@ -17,9 +17,6 @@ _CALLS = """
     WHERE call.run_id = ANY(%s::uuid[])
 """
 _KNOWN = "SELECT count(*) FROM mandate_run WHERE idempotency_key = ANY(%s)"
-_OPEN_MESSAGES = """
-    SELECT count(DISTINCT run_id) FROM mandate_outboxmessage WHERE run_id = ANY(%s::uuid[]) AND status <> 'delivered'
-"""
 _STATES = "SELECT thread_id::text, state_values FROM threads WHERE thread_id = ANY(%s::uuid[])"
 
 _FAILURES = "SELECT id::text, error_code, error_message FROM mandate_run WHERE id = ANY(%s::uuid[])"
@@ -130,7 +127,7 @@ def _surplus(marks: list[_Mark], calls: list[_Call]) -> int:
 
 
 def _stuck(crowd: errands.Crowd, notes: list[str]) -> int:
-    unfinished = crowd.unfinished()
+    unfinished = crowd.unfinished() | crowd.undelivered()
     bad = [
         errand
         for errand in crowd.errands
@@ -143,7 +140,7 @@ def _stuck(crowd: errands.Crowd, notes: list[str]) -> int:
         f"{errand.run_id} wanted to {errand.ending}, is {errand.status!r} {why.get(errand.run_id or '')}"
         for errand in bad
     )
-    return len(bad) + _count(crowd.django, _OPEN_MESSAGES, crowd.run_ids)
+    return len(bad)
 
 
 def _unapproved(people: list[errands.Errand], marks: list[_Mark], calls: list[_Call]) -> int:

@@ -92,7 +92,7 @@ def see_through(
 ) -> None:
     """Let people and supervisor work until both sides have ended everything, or patience ends."""
     deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline and not (crowd.is_done and not crowd.unfinished()):
+    while time.monotonic() < deadline and not crowd.is_done:
         if meanwhile:
             meanwhile()
         inside.tend()
