@@ -118,10 +118,19 @@ class Expected:
         return [call.question for call in self.sent.values() if call.question]
 
     @property
+    def unread(self) -> list[Question]:
+        """What a graph that runs on would wait for."""
+        return [question for question in self.questions if not question.read]
+
+    @property
+    def answered(self) -> list[Sent]:
+        """The calls that the ledger has."""
+        return [call for call in self.sent.values() if call.kept is not None or call.question]
+
+    @property
     def performed(self) -> int:
         """Calls that a limit counts."""
-        known = (call for call in self.sent.values() if call.kept is not None or call.question)
-        return sum(not call.repeats for call in known)
+        return sum(not call.repeats for call in self.answered)
 
     def repeats(self, call: Sent) -> bool:
         """Tell whether a call asks for what another one was kept for; a declined one may be asked again."""
