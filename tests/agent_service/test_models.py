@@ -66,3 +66,10 @@ async def test_a_model_that_does_not_answer_fails_the_run(kind):
 
 def test_other_errors_are_not_the_models():
     assert models.failure(ValueError("a bug")) is None
+
+
+def test_a_model_with_a_longest_answer_is_opened_beside_the_one_without(catalogue):
+    capped = catalogue.get("gpt-4.1", max_output=500)
+
+    assert capped is catalogue.get("openai:gpt-4.1", max_output=500)
+    assert (capped.max_tokens, catalogue.get("gpt-4.1").max_tokens) == (500, None)

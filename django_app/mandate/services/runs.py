@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AbstractUser
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from mandate import exceptions, models, notifications
@@ -41,8 +41,17 @@ CANCEL = "run.cancel"
 
 def locked(run_id: uuid.UUID) -> models.Run:
     """Return the run, held against everybody else who changes it until the transaction ends."""
+    with connection.cursor() as cursor:
+        # Whoever shares a row's lock overtakes those who wait to have it alone. Behind this one they queue up,
+        # so that a run which calls tools without a break can be cancelled.
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [turn(run_id)])
     # Not a key lock: rows that refer to the run may be inserted meanwhile.
     return models.Run.objects.select_for_update(no_key=True).get(pk=run_id)
+
+
+def turn(run_id: uuid.UUID) -> int:
+    """Return the advisory lock that is taken before a run's row, alone or shared as the row will be."""
+    return int.from_bytes(run_id.bytes[:8], "big", signed=True)
 
 
 def move(run: models.Run, status: RunStatus, *, failure: Failure | None = None) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group
@@ -9,15 +10,17 @@ from django.db import connection
 from pydantic import BaseModel
 
 from mandate import exceptions, models, testing, tools
-from mandate.services import approvals, runs
+from mandate.services import approvals, runs, tool_calls
+from mandate.tokens import hash_run_token
 from shared_schemas.problems import ErrorCode
 from shared_schemas.runs import Decision, RunStatus
+from shared_schemas.tools import ToolCallRequest
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 WAITING = """
     SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%%FROM "mandate_run"%%'
+    WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%%pg_advisory_xact_lock(%%'
 """
 
 
@@ -107,6 +110,12 @@ def wait_for_lock():
     return wait
 
 
+def call_with(token, name, arguments):
+    asked = ToolCallRequest(arguments=arguments)
+    call = tool_calls.Call(token_hash=hash_run_token(token), tool=name, key=testing.new_key(), request=asked)
+    return tool_calls.answer(call)
+
+
 def cancelled_with(run):
     """Cancel, and return how many effects there were when that had answered."""
     runs.cancel(run.pk)
@@ -126,6 +135,26 @@ def test_a_cancel_waits_for_the_tool_that_is_writing(
     gate.may_go.set()
 
     assert calling.result(timeout=20).result == {"name": "red"}
+    assert cancelling.result(timeout=20) == Group.objects.count() == 1
+
+
+def test_no_call_overtakes_a_cancel_that_waits(
+    settings, start_run, blocking_tool, add_tool, gate, in_threads, wait_for_lock
+):
+    settings.MANDATE = settings.MANDATE | {"LOCK_TIMEOUT": timedelta(milliseconds=100)}
+    run = start_run(blocking_tool, add_tool)
+    token = testing.token_of(run)
+    calling = in_threads(call_with, token, blocking_tool, {})
+    assert gate.inside.wait(timeout=20)
+    cancelling = in_threads(cancelled_with, run)
+    wait_for_lock()
+
+    with pytest.raises(exceptions.RequestRefused) as refused:
+        call_with(token, add_tool, {"name": "blue"})
+    gate.may_go.set()
+
+    assert refused.value.code is ErrorCode.IDEMPOTENCY_KEY_IN_PROGRESS
+    calling.result(timeout=20)
     assert cancelling.result(timeout=20) == Group.objects.count() == 1
 
 
