@@ -33,17 +33,6 @@ _SETUP = f"""
 """
 _TEARDOWN = f"DROP FUNCTION {AUDIT}_note() CASCADE; DROP TABLE {AUDIT}"
 
-# The tables of a run, and the column that names it; the rest of its ledger hangs on these.
-_OF_THE_RUN = {
-    "mandate_run": "id",
-    "mandate_toolcall": "run_id",
-    "mandate_approval": "run_id",
-    "mandate_toolsession": "run_id",
-    "mandate_outboxmessage": "run_id",
-    "mandate_callcount": "run_id",
-    "mandate_runcount": "run_id",
-}
-
 
 class Kind(StrEnum):
     """Which promise was broken."""
@@ -137,8 +126,12 @@ def _outside(done: Done, since: int) -> Iterator[Fault]:
     calls = {str(pk) for pk in done.mandate.run.tool_calls.values_list("pk", flat=True)}
     for name, op, old, new in _query(f"SELECT name, op, old, new FROM {AUDIT} WHERE id > %s", since):
         rows = [json.loads(row) for row in (old, new) if row is not None]
-        if name in _OF_THE_RUN:
-            ours = all(row[_OF_THE_RUN[name]] == run for row in rows)
+        if name == "mandate_run":
+            ours = all(row["id"] == run for row in rows)
+        elif name == "mandate_draftreview":
+            ours = all(row["agent_id"] == done.mandate.run.agent_id for row in rows)
+        elif name.startswith("mandate_") and "run_id" in rows[0]:
+            ours = all(row["run_id"] == run for row in rows)
         elif name == "mandate_toolcalllink":
             ours = all(row["tool_call_id"] in calls for row in rows)
         else:
