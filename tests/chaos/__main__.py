@@ -24,6 +24,8 @@ DATABASES = ("chaos", "chaos_agent", "chaos_races")
 
 HEAD = ("runs", "crashes", "effects", "lost", "duplicated", "stuck", "unapproved", "after_cancel", "seconds")
 WIDTH = 58
+SHOWN = 3
+"""Notes of a scenario; all are in the report."""
 
 
 def main() -> int:
@@ -105,7 +107,7 @@ def _log_folder() -> Iterator[Path]:
 def _show(verdict: oracle.Verdict) -> None:
     figures = "".join(f"{getattr(verdict, name):>13}" for name in HEAD)
     print(f"{verdict.scenario:<{WIDTH}}{figures}", flush=True)
-    for note in verdict.notes:
+    for note in verdict.notes[:SHOWN]:
         print(f"  {note}", flush=True)
 
 
