@@ -344,24 +344,6 @@ async def test_parallel_nodes_call_with_keys_of_their_own_that_stay_the_same(run
     assert len(subject.effects) == 2
 
 
-class Copy(BaseModel):
-    text: str
-
-
-async def test_a_node_reads_the_whole_of_a_result_that_was_cut(open_session, subject):
-    async def copy(state: Notes, runtime: Runtime) -> dict:
-        answer = await binding.call_from_node(runtime, "copy", {"text": "a" * 99}, step="copy")
-        whole = await binding.whole_result(runtime, answer)
-        return {"kept": [answer.truncated, len(answer.result), len(whole["note"])]}
-
-    subject.offer("copy", Copy, lambda call: {"note": call.text * 9999})
-    graph = StateGraph(Notes).add_node("copy", copy).add_edge(START, "copy").compile()
-
-    state = await graph.ainvoke({"texts": [], "kept": []}, context={"session": await open_session("copy")})
-
-    assert state["kept"] == [True, 64 * 1024, 99 * 9999]
-
-
 async def test_a_node_may_only_call_what_the_mandate_holds(open_session):
     session = await open_session("read_notes")
     graph = node_graph().compile()
