@@ -117,8 +117,8 @@ def claim(call: models.ToolCall) -> bool:
     fields = models.ToolCall._meta.concrete_fields  # noqa: SLF001 - Django's documented API
     values = [field.get_db_prep_save(field.pre_save(call, add=True), connection) for field in fields]
     with connection.cursor() as cursor:
-        asked = [timeout, runs.turn(call.run_id), call.run_id, RunStatus.RUNNING, call.epoch]
-        cursor.execute(_claim_sql(), [*asked, *values])
+        held = (runs.turn(call.run_id), call.run_id, RunStatus.RUNNING, call.epoch)
+        cursor.execute(_claim_sql(), [timeout, *held, *values])
         return bool(cursor.rowcount)
 
 
