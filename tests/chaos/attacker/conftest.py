@@ -33,7 +33,7 @@ def others(transactional_db):
 @pytest.fixture(scope="session")
 def size():
     return Size(
-        sequences=int(os.environ.get("ATTACK_SEQUENCES", "40")),
+        sequences=int(os.environ.get("ATTACK_SEQUENCES", "60")),
         graphs=int(os.environ.get("ATTACK_GRAPHS", "6")),
         seed=int(os.environ.get("ATTACK_SEED", "1")),
     )

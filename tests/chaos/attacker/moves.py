@@ -53,7 +53,7 @@ class Attacker:
 
     def emit(self) -> Emitted:
         """Choose the next call."""
-        known = self.sent and self.chance.random() < 0.3
+        known = self.sent and self.chance.random() < 0.4
         call = self._vary(self.chance.choice(self.sent)) if known else self._new()
         self.sent.append(call)
         return call

@@ -6,7 +6,6 @@ SEEN = {
     "succeeded",
     "pending_approval",
     "approve",
-    "reject",
     "tool_not_granted",
     "unknown_tool",
     "limit_spent",
