@@ -21,6 +21,8 @@ _NOT_NEEDED = {
 
 _PAUSED = "ARRAY(SELECT switch.tool FROM mandate_toolswitch AS switch WHERE switch.is_paused)"
 
+_KNOWN = "EXISTS(SELECT FROM mandate_toolcall AS call WHERE call.run_id = run.id AND call.key = %s)"
+
 _TABLES = """
     FROM mandate_toolsession AS session
     JOIN mandate_run AS run ON run.id = session.run_id
@@ -37,20 +39,22 @@ class Held:
 
     session: models.ToolSession
     paused_tools: frozenset[str]
+    key_is_known: bool
+    """The run has made the call with this key already."""
 
 
-def by_token(token_hash: str) -> Held | None:
-    """Return the session whose latest token has this hash."""
+def by_token(token_hash: str, *, key: str | None = None) -> Held | None:
+    """Return the session whose latest token has this hash, and what is known of a call's key."""
     with connection.cursor() as cursor:
-        cursor.execute(_sql(), [token_hash])
+        cursor.execute(_sql(), [key, token_hash])
         row = cursor.fetchone()
     if row is None:
         return None
-    *columns, paused_tools = row
+    *columns, paused_tools, key_is_known = row
     values = iter(columns)
     session, run, agent, agent_user, person = (part.instance(values) for part in _parts())
     agent.user, run.agent, run.started_by, session.run = agent_user, agent, person, run
-    return Held(session=session, paused_tools=frozenset(paused_tools))
+    return Held(session=session, paused_tools=frozenset(paused_tools), key_is_known=key_is_known)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +94,8 @@ def _sql() -> str:
     columns = ", ".join(column for part in _parts() for column in part.columns())
     users = get_user_model()._meta  # noqa: SLF001 - Django's documented API
     key = connection.ops.quote_name(str(users.pk.column))
-    return f"SELECT {columns}, {_PAUSED} {_TABLES.format(users=connection.ops.quote_name(users.db_table), key=key)}"
+    tables = _TABLES.format(users=connection.ops.quote_name(users.db_table), key=key)
+    return f"SELECT {columns}, {_PAUSED}, {_KNOWN} {tables}"
 
 
 def _fields(model: type[django_models.Model]) -> "tuple[django_models.Field[Any, Any], ...]":

@@ -21,6 +21,8 @@ class Grant:
 
     session: models.ToolSession
     paused_tools: Collection[str]
+    key_is_known: bool = False
+    """The call that asks was made before, by its key."""
 
     @property
     def run(self) -> models.Run:
@@ -49,18 +51,18 @@ class Grant:
         return granted_tools(self.run, paused=self.paused_tools)
 
 
-def read(token_hash: str, *, now: datetime | None = None) -> Grant:
-    """Return what a token grants.
+def read(token_hash: str, *, key: str | None = None, now: datetime | None = None) -> Grant:
+    """Return what a token grants, to a call with this key.
 
     Raises:
         RequestRefused: UNAUTHENTICATED, TOKEN_EXPIRED, RUN_NOT_ACTIVE, STALE_WORKER, AGENT_PAUSED, FORBIDDEN.
     """
-    held = sessions.by_token(token_hash)
+    held = sessions.by_token(token_hash, key=key)
     if held is None:
         raise exceptions.RequestRefused(ErrorCode.UNAUTHENTICATED, "No tool session has this run token.")
     _check_session(held.session, now or timezone.now())
     check_agent(held.session.run)
-    return Grant(session=held.session, paused_tools=held.paused_tools)
+    return Grant(session=held.session, paused_tools=held.paused_tools, key_is_known=held.key_is_known)
 
 
 def check_agent(run: models.Run) -> None:

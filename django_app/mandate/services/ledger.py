@@ -49,11 +49,16 @@ _FINISH = """
 """
 
 _REPLAY = """
-    UPDATE mandate_toolcall SET
-        replay_count = replay_count + 1,
+    WITH patience AS MATERIALIZED (
+        SELECT set_config('lock_timeout', %(timeout)s, true)
+    )
+    UPDATE mandate_toolcall AS call SET
+        replay_count = call.replay_count + 1,
         replayed_at = %(now)s,
-        replays = jsonb_build_object(%(epoch)s::text, %(now)s) || replays
-    WHERE run_id = %(run)s AND key = %(key)s RETURNING *
+        replays = jsonb_build_object(%(epoch)s::text, %(now)s) || call.replays
+    FROM patience
+    WHERE call.run_id = %(run)s AND call.key = %(key)s AND call.fingerprint = %(fingerprint)s
+    RETURNING call.*
 """
 
 _COUNT = """
@@ -113,12 +118,11 @@ def claim(call: models.ToolCall) -> bool:
     One statement locks the run, sees that it is still active and held by the same worker, and inserts.
     It waits for another transaction that is inserting the same, as long as the setting `LOCK_TIMEOUT` says.
     """
-    timeout = f"{int(conf.settings().lock_timeout.total_seconds() * 1000)}ms"
     fields = models.ToolCall._meta.concrete_fields  # noqa: SLF001 - Django's documented API
     values = [field.get_db_prep_save(field.pre_save(call, add=True), connection) for field in fields]
     with connection.cursor() as cursor:
         held = (runs.turn(call.run_id), call.run_id, RunStatus.RUNNING, call.epoch)
-        cursor.execute(_claim_sql(), [timeout, *held, *values])
+        cursor.execute(_claim_sql(), [_patience(), *held, *values])
         return bool(cursor.rowcount)
 
 
@@ -136,10 +140,10 @@ def replayed(call: models.ToolCall) -> models.ToolCall | None:
     Raises:
         RequestRefused: IDEMPOTENCY_KEY_REUSED, the key was used for something else.
     """
-    asked = {"now": timezone.now(), "run": call.run_id, "key": call.key, "epoch": call.epoch}
-    rows = models.ToolCall.objects.raw(_REPLAY, asked)
-    earlier = next(iter(rows), None)
-    if earlier is not None and earlier.fingerprint != call.fingerprint:
+    same = {"run": call.run_id, "key": call.key, "fingerprint": call.fingerprint}
+    asked = same | {"now": timezone.now(), "epoch": call.epoch, "timeout": _patience()}
+    earlier = next(iter(models.ToolCall.objects.raw(_REPLAY, asked)), None)
+    if earlier is None and models.ToolCall.objects.filter(run_id=call.run_id, key=call.key).exists():
         raise exceptions.RequestRefused(
             ErrorCode.IDEMPOTENCY_KEY_REUSED, "This Idempotency-Key was used for a different call."
         )
@@ -240,6 +244,10 @@ def _check_time(run: models.Run, limits: Limits) -> None:
             ErrorCode.LIMIT_SPENT,
             f"A limit of the run is used up: it has worked {worked:.0f} of {limits.wall_clock} seconds.",
         )
+
+
+def _patience() -> str:
+    return f"{int(conf.settings().lock_timeout.total_seconds() * 1000)}ms"
 
 
 def _spent(run: models.Run, tool: declaration.Tool, limits: Limits) -> str:

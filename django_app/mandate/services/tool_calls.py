@@ -64,7 +64,7 @@ def answer(call: Call) -> Outcome:
 
 
 def _answer(call: Call) -> Outcome:
-    grant = grants.read(call.token_hash)
+    grant = grants.read(call.token_hash, key=call.key)
     tool = grant.tool(call.tool)
     if tool.effect is Effect.READ:
         return Outcome(text=_text(_read(call, grant, tool)))
@@ -99,6 +99,8 @@ def _write(call: Call, grant: grants.Grant, tool: declaration.Tool) -> Outcome:
         key=call.key,
         tool_call_id=call.request.tool_call_id or "",
     )
+    if grant.key_is_known and (same := _replayed(tool, context, row)):
+        return _outcome(same, is_replay=True)
     prepared = _prepared(tool, context, arguments, row)
     with effects.guarded(tool, context), transaction.atomic():
         if tool.prepare is not None:
@@ -112,6 +114,18 @@ def _write(call: Call, grant: grants.Grant, tool: declaration.Tool) -> Outcome:
         else:
             row, is_replay = _earlier(call, row)
     crashing.point("call.after_commit")
+    return _outcome(row, is_replay=is_replay)
+
+
+def _replayed(
+    tool: declaration.Tool, context: tool_context.Context, row: models.ToolCall
+) -> models.ToolCall | None:
+    # One statement is a transaction of its own; what is known already needs no claim.
+    with effects.guarded(tool, context):
+        return ledger.replayed(row)
+
+
+def _outcome(row: models.ToolCall, *, is_replay: bool) -> Outcome:
     is_pending = row.status == Status.PENDING_APPROVAL
     return Outcome(text=_stored(row), is_pending=is_pending, is_replay=is_replay)
 
