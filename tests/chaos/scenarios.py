@@ -25,7 +25,7 @@ def crash(
     began = time.monotonic()
     inside.arm(point, crashes=crashes, dice=dice)
     with errands.crowd(inside, errands.make(runs, dice)) as crowd:
-        see_through(inside, crowd, _drainer(inside, point, dice) if point.draining else None)
+        see_through(inside, crowd, _drainer(inside, crowd, point, dice) if point.draining else None)
         verdict = oracle.judge(oracle.Verdict(scenario=point.name, seed=seed), crowd)
     verdict.crashes = inside.crashes
     verdict.seconds = round(time.monotonic() - began, 1)
@@ -75,14 +75,19 @@ def _epochs(crowd: errands.Crowd) -> list[tuple[str, int]]:
     return crowd.agent.execute(_EPOCHS, [crowd.run_ids]).fetchall()
 
 
-def _drainer(inside: house.House, point: points.Point, dice: random.Random) -> Callable[[], None]:
+def _drainer(
+    inside: house.House, crowd: errands.Crowd, point: points.Point, dice: random.Random
+) -> Callable[[], None]:
+    """Return what tells a worker to stop, now and then, while it has runs."""
     due = time.monotonic() + DRAIN_EVERY
 
     def drain() -> None:
         nonlocal due
-        if time.monotonic() >= due and inside.crashes < inside.wanted:
-            due = time.monotonic() + DRAIN_EVERY
-            inside.drain(dice.choice(point.processes))
+        if time.monotonic() < due or inside.crashes >= inside.wanted:
+            return
+        due = time.monotonic() + DRAIN_EVERY
+        if busy := [name for name in point.processes if _held_by(inside.pid(name), crowd)]:
+            inside.drain(dice.choice(busy))
 
     return drain
 
