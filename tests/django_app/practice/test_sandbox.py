@@ -162,9 +162,11 @@ def test_a_solution_may_write_nonsense_where_results_go():
 
 
 def test_nothing_of_a_solution_is_left_running():
+    before = set(psutil.Process().children(recursive=True))
+
     sandbox.verify("import time\ndef twice(number):\n    time.sleep(60)\n", TWICE, limits=SHORT)
 
-    assert psutil.Process().children(recursive=True) == []
+    assert set(psutil.Process().children(recursive=True)) <= before
 
 
 def test_the_time_of_a_solution_is_bounded():
