@@ -16,6 +16,7 @@ ENDINGS = ("approve", "approve", "approve", "reject", "cancel")
 """A share of each, by an errand's number."""
 
 TICK = 0.05
+STARTS_PER_STEP = 8
 
 _STATUSES = "SELECT id::text, status FROM mandate_run WHERE id = ANY(%s::uuid[])"
 _QUESTIONS = """
@@ -94,11 +95,12 @@ class Crowd:
 
     def step(self) -> None:
         """Let each person do what is next for them; what is not answered is asked again in the next step."""
+        waiting = [errand for errand in self.errands if errand.run_id is None][:STARTS_PER_STEP]
         for errand in self.errands:
             with contextlib.suppress(httpx.HTTPError):
-                if errand.run_id is None:
+                if errand in waiting:
                     self._start(errand)
-                elif errand.ending == "cancel" and not errand.is_cancelled:
+                elif errand.run_id and errand.ending == "cancel" and not errand.is_cancelled:
                     self._cancel(errand)
         self._look()
         self._decide()

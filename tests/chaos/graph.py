@@ -1,5 +1,6 @@
 """A short graph that writes in every way there is: from nodes, from a model in parallel, and by leave of a person."""
 
+import asyncio
 import operator
 import uuid
 from collections.abc import Sequence
@@ -20,6 +21,9 @@ ASKED = ("asked-0", "asked-1")
 SEALED = "sealed"
 LAST = "last"
 
+THINKING = 0.2
+"""Seconds that the model takes to answer, so that runs are at work side by side."""
+
 
 class State(MessagesState, total=False):
     seen: Annotated[list[str], operator.add]
@@ -35,6 +39,10 @@ class Clerk(BaseChatModel):
 
     def bind_tools(self, *_: Any, **__: Any) -> Any:
         return self
+
+    async def _agenerate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
+        await asyncio.sleep(THINKING)
+        return self._generate(messages)
 
     def _generate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
         answered = sum(isinstance(message, ToolMessage) for message in messages)

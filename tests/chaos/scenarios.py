@@ -50,8 +50,8 @@ def sleepers(inside: house.House, *, trials: int, seed: int, batch: int = 40) ->
 
 def _sleep_over(inside: house.House, crowd: errands.Crowd, dice: random.Random) -> int:
     """Put a worker to sleep in the middle of its work until its runs are others'; return how many those are."""
-    moment = time.monotonic() + dice.uniform(0.4, 1.5)
-    while time.monotonic() < moment or not crowd.unfinished():
+    moment = time.monotonic() + dice.uniform(0.5, 1.5)
+    while time.monotonic() < moment:
         crowd.step()
         time.sleep(errands.TICK)
     name = dice.choice(points.WORKERS)
