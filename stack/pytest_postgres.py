@@ -16,6 +16,9 @@ import pytest
 from stack import postgres
 
 VARIABLE = "TEST_DATABASE_URL"
+OURS = "TEST_SERVER_IS_OURS"
+"""Set while the server was started here: it goes with everything in it, so nothing has to be dropped before."""
+
 SERVERS = Path(__file__).parents[1] / ".mandate" / "tests"
 
 _started = pytest.StashKey[postgres.Server]()
@@ -30,6 +33,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
         server = postgres.start(folder, durable=False)
         early_config.stash[_started] = server
         os.environ[VARIABLE] = server.admin_url("postgres")
+        os.environ[OURS] = "1"
     os.environ["DATABASE_URL"] = on_same_server(os.environ[VARIABLE], "mandate")
     return (yield)
 
@@ -37,6 +41,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
 def pytest_unconfigure(config: pytest.Config) -> None:
     if server := config.stash.get(_started, None):
         os.environ.pop(VARIABLE)
+        os.environ.pop(OURS)
         server.remove()
         shutil.rmtree(SERVERS / str(os.getpid()), ignore_errors=True)
 

@@ -38,8 +38,9 @@ def make_database(server_url: str) -> Iterator[MakeDatabase]:
             source = psycopg.conninfo.conninfo_to_dict(template)["dbname"] if template else "template0"
             statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
             _execute(server_url, statement.format(sql.Identifier(name), sql.Identifier(str(source))))
-            drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-            stack.callback(_execute, server_url, drop)
+            if pytest_postgres.OURS not in os.environ:
+                drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+                stack.callback(_execute, server_url, drop)
             return pytest_postgres.on_same_server(server_url, name)
 
         yield make
