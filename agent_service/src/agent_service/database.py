@@ -15,6 +15,9 @@ from psycopg_pool import AsyncConnectionPool
 Connection = psycopg.AsyncConnection[DictRow]
 Pool = AsyncConnectionPool[Connection]
 
+TOO_LONG = (psycopg.errors.TransactionTimeout, psycopg.errors.IdleInTransactionSessionTimeout)
+"""What a process meets that stood still in a transaction, and woke: `be_brief` ended it for the others' sake."""
+
 RECONNECT_DELAY = timedelta(seconds=0.5)
 
 log = structlog.get_logger(__name__)

@@ -1,9 +1,10 @@
 import asyncio
 
+import psycopg
 import pytest
 
 from agent_service import exceptions
-from agent_service.engine import leases, run
+from agent_service.engine import failures, leases, run
 from agent_service.events import log
 from shared_schemas.usage import ModelUsage
 
@@ -148,3 +149,25 @@ async def test_a_run_that_waits_behind_another_is_no_orphan(services, submission
     await query("UPDATE runs SET updated_at = now() - %s RETURNING 1", leases.ORPHANED_AFTER * 2)
 
     assert await lease.adopt_orphans() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pipelined", [False, True])
+async def test_a_worker_that_stands_still_in_a_transaction_does_not_keep_its_run(
+    services, settings, submission, lease, pipelined
+):
+    row = await services.queue.submit(submission())
+    claim = await lease.claim(row.run_id)
+    url = settings.database_url.get_secret_value()
+    still = await psycopg.AsyncConnection.connect(url)
+    if pipelined:
+        await still.pipeline().__aenter__()
+    cursor = await still.execute("SELECT hold_run(%s, %s)", [row.run_id, claim.epoch])
+    await cursor.fetchone()
+
+    taken = await lease.claim(row.run_id)
+
+    assert taken.epoch > claim.epoch
+    with pytest.raises(failures.PASSING):
+        await still.execute("SELECT 1")
+    await still.close()

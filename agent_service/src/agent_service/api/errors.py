@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from agent_service import exceptions
+from agent_service import database, exceptions
 from shared_schemas import problems
 from shared_schemas.problems import ErrorCode, FieldProblem
 
@@ -97,7 +97,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(exceptions.IllegalTransition, _illegal_transition)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(psycopg.OperationalError, _database_away)
+    for passing in (psycopg.OperationalError, *database.TOO_LONG):
+        app.add_exception_handler(passing, _database_away)
 
 
 async def unexpected(request: Request, error: Exception) -> Response:

@@ -5,13 +5,13 @@ import psycopg
 from langgraph.errors import GraphRecursionError
 from psycopg_pool import PoolTimeout
 
-from agent_service import exceptions, models, telemetry
+from agent_service import database, exceptions, models, telemetry
 from shared_schemas.json_values import UnstorableValueError
 from shared_schemas.problems import ErrorCode, Failure
 
 MAX_MESSAGE = 500
 
-PASSING = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
+PASSING = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, *database.TOO_LONG)
 """The database went away."""
 
 

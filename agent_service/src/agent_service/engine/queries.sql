@@ -13,7 +13,8 @@ SELECT * FROM threads WHERE owner = %(owner)s AND idempotency_key = %(key)s
 SELECT * FROM threads WHERE thread_id = %(thread_id)s AND owner = %(owner)s
 
 -- name: lock_thread
-SELECT * FROM threads WHERE thread_id = %(thread_id)s FOR UPDATE
+WITH patience AS MATERIALIZED (SELECT be_brief())
+SELECT threads.* FROM patience, threads WHERE thread_id = %(thread_id)s FOR UPDATE OF threads
 
 -- name: threads
 SELECT * FROM threads
