@@ -19,6 +19,15 @@ hypothesis.settings.load_profile("shared")
 MakeDatabase = Callable[..., str]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that start processes, and keep those of one folder, which share them, together."""
+    for item in items:
+        if item.get_closest_marker("e2e"):
+            item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+
+
 @pytest.fixture(scope="session")
 def server_url() -> str:
     """A superuser's address of the server's own database."""

@@ -66,13 +66,6 @@ class Stack:
         return "\n\n".join(f"--- {name}\n{process.tail()}" for name, process in self.running.items())
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep these tests on one worker of pytest-xdist: they share one stack."""
-    for item in items:
-        if "e2e" in item.keywords:
-            item.add_marker(pytest.mark.xdist_group("e2e"))
-
-
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory) -> Iterator[Stack]:
     log_folder = tmp_path_factory.mktemp("logs")
