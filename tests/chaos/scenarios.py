@@ -32,7 +32,7 @@ def crash(
     return verdict
 
 
-def sleepers(inside: house.House, *, trials: int, seed: int, batch: int = 40) -> oracle.Verdict:
+def sleepers(inside: house.House, *, trials: int, seed: int, batch: int = 80) -> oracle.Verdict:
     """Stop workers until others have their runs, and wake them; a trial is one run of a stopped worker."""
     dice = random.Random(f"{seed}:sleepers")
     verdict = oracle.Verdict(scenario="race: a worker stopped past its lease", seed=seed)
@@ -50,7 +50,7 @@ def sleepers(inside: house.House, *, trials: int, seed: int, batch: int = 40) ->
 
 def _sleep_over(inside: house.House, crowd: errands.Crowd, dice: random.Random) -> int:
     """Put a worker to sleep in the middle of its work until its runs are others'; return how many those are."""
-    moment = time.monotonic() + dice.uniform(0.5, 1.5)
+    moment = time.monotonic() + dice.uniform(1.0, 2.5)
     while time.monotonic() < moment:
         crowd.step()
         time.sleep(errands.TICK)
