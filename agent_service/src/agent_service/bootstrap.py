@@ -60,7 +60,7 @@ async def open_services(
                 patience=settings.pool_timeout,
             )
         )
-        channels = (log.CHANNEL, queue.CANCEL_CHANNEL, webhooks.CHANNEL, db_settings().channel)
+        channels = (log.CHANNEL, log.THREAD_CHANNEL, queue.CANCEL_CHANNEL, webhooks.CHANNEL, db_settings().channel)
         listener = await stack.enter_async_context(database.open_listener(url, channels=channels))
         events = await stack.enter_async_context(log.open_log(pool, listener))
         tools = await stack.enter_async_context(
@@ -95,6 +95,8 @@ async def open_services(
                     run_timeout=settings.run_timeout,
                     recursion_limit=settings.recursion_limit,
                     max_output=settings.max_output_tokens,
+                    max_attempts=settings.max_attempts,
+                    retry_delay=settings.retry_delay,
                 ),
                 events=events,
                 webhooks=deliverer,

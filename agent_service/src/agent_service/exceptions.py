@@ -16,7 +16,9 @@
     + ToolUnavailable       no answer in time; safe to repeat with the same key
 """
 
-from shared_schemas.problems import ErrorCode, FieldProblem
+from datetime import timedelta
+
+from shared_schemas.problems import ErrorCode, Failure, FieldProblem
 
 
 class AgentServiceError(Exception):
@@ -53,6 +55,22 @@ class RunFailed(RunError):
     def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class TryAgain(RunFailed):
+    """What a graph raises when its step may well succeed a little later: the run is tried again from there."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(ErrorCode.GRAPH_FAILED, message)
+
+
+class AttemptFailed(RunError):
+    """The run goes on from its last checkpoint when `pause` is over."""
+
+    def __init__(self, failure: Failure, *, pause: timedelta) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+        self.pause = pause
 
 
 class RequestError(AgentServiceError):

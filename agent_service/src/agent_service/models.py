@@ -3,12 +3,19 @@
 import importlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from langchain.agents.structured_output import StructuredOutputError
-from langchain_core.exceptions import ModelError
+from langchain_core.exceptions import (
+    ModelAPIError,
+    ModelConnectionError,
+    ModelError,
+    ModelRateLimitError,
+    ModelTimeoutError,
+)
 from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI, StreamChunkTimeoutError
-from openai import OpenAIError
+from openai import APIConnectionError, APIStatusError, InternalServerError, OpenAIError, RateLimitError
 from pydantic import SecretStr
 
 from agent_service import exceptions
@@ -18,6 +25,19 @@ OPENAI = "openai"
 
 _PREFIXES = {"gpt-": OPENAI, "o1": OPENAI, "o3": OPENAI, "o4": OPENAI, "chatgpt": OPENAI}
 """How a bare name tells its provider."""
+
+_PASSING = (
+    ModelAPIError,
+    ModelConnectionError,
+    ModelRateLimitError,
+    ModelTimeoutError,
+    StreamChunkTimeoutError,
+    APIConnectionError,
+    InternalServerError,
+    RateLimitError,
+)
+_OUT_OF_MONEY = "insufficient_quota"
+"""OpenAI says so with the status of one that is asked too often."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +115,20 @@ def is_worth_asking_again(error: Exception) -> bool:
     """Say whether a model may answer as asked next time, after an error that its client does not retry itself."""
     is_retried_by_client = isinstance(error, ModelError)
     return failure(error) is not None and not is_retried_by_client
+
+
+def is_passing(error: Exception) -> bool:
+    """Say whether the provider was away, in trouble or in demand, and may not be so a little later."""
+    return isinstance(error, _PASSING) and getattr(error, "code", None) != _OUT_OF_MONEY
+
+
+def asked_pause(error: Exception) -> timedelta | None:
+    """Return how long the provider wants to be left alone."""
+    headers = error.response.headers if isinstance(error, APIStatusError) else {}
+    try:
+        return timedelta(seconds=float(headers["retry-after"]))
+    except (KeyError, ValueError, OverflowError):
+        return None
 
 
 def failure(error: Exception) -> exceptions.RunFailed | None:

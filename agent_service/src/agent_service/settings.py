@@ -112,7 +112,10 @@ class Settings(BaseSettings):
     """A worker that is silent for so long is taken for dead, and its runs go on elsewhere."""
 
     max_attempts: int = Field(default=3, ge=1)
-    """How many workers may die over one run before it fails."""
+    """How often a run is tried: again where its worker died, or a model or tool was away. Then it fails."""
+
+    retry_delay: Duration = timedelta(seconds=5)
+    """Longest pause before a run is tried again, doubled for each time; a provider may ask for more."""
 
     run_timeout: Duration = timedelta(minutes=5)
     """Wall clock of one run, without the time it waits in the queue."""

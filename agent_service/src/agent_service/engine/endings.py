@@ -32,6 +32,13 @@ async def follow_up(
     await connection.execute(rows.QUERIES["leave_thread"], values)
 
 
+async def stay(connection: database.Connection, unfinished: run.Run, values: run.JsonObject | None) -> None:
+    """Show how far the thread of a run came that goes on later."""
+    values_ = None if values is None else encoding.storable(values)
+    told = {"thread_id": unfinished.thread_id, "status": run.ThreadStatus.BUSY}
+    await connection.execute(rows.QUERIES["leave_thread"], told | {"values": values_, "interrupts": None})
+
+
 async def _next(connection: database.Connection, ended: run.Run) -> run.Run | None:
     cursor = await connection.execute(rows.QUERIES["next_run"], {"thread_id": ended.thread_id})
     row = await cursor.fetchone()

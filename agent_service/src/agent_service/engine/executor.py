@@ -15,7 +15,7 @@ from langgraph.runtime import RunControl
 from langgraph.types import Command, Send, StateSnapshot
 
 from agent_service import checkpointing, exceptions, models
-from agent_service.engine import budget, encoding, failures, leases, resumes, run, streaming, usage
+from agent_service.engine import budget, encoding, failures, leases, resumes, retrying, run, streaming, usage
 from agent_service.events import log
 from agent_service.graphs import registry
 from agent_service.tools import binding, client
@@ -44,6 +44,9 @@ class Executor:
     recursion_limit: int
     max_output: int
     """Tokens of one answer, where they are limited."""
+
+    max_attempts: int
+    retry_delay: timedelta
 
     def open(self, claim: run.Claim, pen: log.Pen) -> "Execution":
         asked = claim.run.payload
@@ -82,6 +85,7 @@ class Execution:
         Raises:
             GraphDrained: `control` asked for it.
             LeaseLost: another worker has the run.
+            AttemptFailed: it failed by something that passes, and may be tried again.
             psycopg.OperationalError: the database went away.
         """
         asked = self.claim.run
@@ -99,7 +103,10 @@ class Execution:
             if self._spent is None and isinstance(error, TimeoutError) and clock.expired():
                 return await self._timed_out()
             _log.warning("run.failed", exc_info=True)
-            return await self._failed(run.RunStatus.ERROR, failures.failure_of(self._spent or error))
+            failure = failures.failure_of(self._spent or error)
+            if self._spent is None and failures.is_worth_another_attempt(error):
+                failure = await self._postponed(failure, asked=models.asked_pause(error))
+            return await self._failed(run.RunStatus.ERROR, failure)
         if self._spent is not None:
             # The graph went on without the call that was refused.
             return await self._failed(run.RunStatus.ERROR, failures.failure_of(self._spent))
@@ -231,6 +238,7 @@ class Execution:
         if self.claim.resumed:
             snapshot = await graph.aget_state(latest)
             if (snapshot.metadata or {}).get(RUN_ID) == str(self.claim.run.run_id):
+                self.reading.known = await self.shared.events.last(self.claim.run.run_id, streaming.VALUES)
                 return None, latest
         if payload.command is None:
             return payload.input, config
@@ -263,6 +271,21 @@ class Execution:
         stands = snapshot is not None and bool(snapshot.next)
         status = run.ThreadStatus.INTERRUPTED if stands else run.ThreadStatus.IDLE
         return self._outcome(run.RunStatus.SUCCESS, status, snapshot)
+
+    async def _postponed(self, failure: Failure, *, asked: timedelta | None) -> Failure:
+        """Return how the run fails if it was tried often enough.
+
+        Raises:
+            AttemptFailed: it was not.
+        """
+        attempt = self.claim.run.attempt
+        if attempt >= self.shared.max_attempts:
+            times = "once" if attempt == 1 else f"{attempt} times"
+            return failure.model_copy(update={"message": f"{failure.message} It was tried {times}."})
+        pause = retrying.pause(attempt, first=self.shared.retry_delay, asked=asked)
+        told = {"attempt": attempt, "error": failure.code, "message": failure.message}
+        await self._say("retry", told | {"after_seconds": round(pause.total_seconds(), 3)})
+        raise exceptions.AttemptFailed(failure, pause=pause)
 
     async def _timed_out(self) -> run.Outcome:
         if self.time_limit is not None:

@@ -1,5 +1,6 @@
 """What went wrong in a graph, as a code and a sentence that may be stored and shown."""
 
+import httpx
 import ormsgpack
 import psycopg
 from langgraph.errors import GraphRecursionError
@@ -14,6 +15,8 @@ MAX_MESSAGE = 500
 PASSING = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, *database.TOO_LONG)
 """The database went away."""
 
+_TRANSIENT = (exceptions.TryAgain, exceptions.ToolUnavailable, httpx.TransportError)
+
 
 def failure_of(error: Exception) -> Failure:
     """Return how a run fails by an error that its graph raised."""
@@ -25,6 +28,11 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(known, UnstorableValueError | ormsgpack.MsgpackEncodeError | psycopg.DataError):
         return _failure(ErrorCode.UNSTORABLE_VALUE, f"The state cannot be stored: {known}")
     return _failure(ErrorCode.GRAPH_FAILED, f"{type(known).__name__}: {known}")
+
+
+def is_worth_another_attempt(error: Exception) -> bool:
+    """Tell whether the same step may succeed a little later, though nothing is changed."""
+    return models.is_passing(error) or isinstance(error, _TRANSIENT)
 
 
 def is_passing(error: Exception) -> bool:

@@ -91,6 +91,27 @@ class Leases:
             await log.keep(connection, claim.run.run_id, events)
             await jobs.enqueue(connection, rows.run_from(row))
 
+    async def postpone(
+        self,
+        claim: run.Claim,
+        *,
+        pause: timedelta,
+        values: run.JsonObject | None,
+        used: Sequence[ModelUsage],
+        events: Sequence[tuple[str, str]],
+    ) -> None:
+        """Give a run to whoever is free when the pause is over; the attempt counts.
+
+        Raises:
+            LeaseLost: another worker has the run.
+        """
+        async with self.pool.connection() as connection, connection.transaction():
+            await connection.execute(rows.QUERIES["lock_thread"], {"thread_id": claim.run.thread_id})
+            row = await _held(connection, "postpone_run", claim, usage=rows.stored_usage(used), pause=pause)
+            await log.keep(connection, claim.run.run_id, events)
+            await endings.stay(connection, claim.run, values)
+            await jobs.enqueue(connection, rows.run_from(row))
+
     async def adopt_orphans(self) -> list[UUID]:
         """Queue runs again that wait for a worker and have no job, however that came about."""
         async with self.pool.connection() as connection, connection.transaction():

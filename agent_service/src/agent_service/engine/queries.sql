@@ -32,6 +32,7 @@ RETURNING *
 -- name: occupy_thread
 UPDATE threads SET status = 'busy', metadata = metadata || %(metadata)s, updated_at = now()
 WHERE thread_id = %(thread_id)s
+RETURNING pg_notify('mandate_threads', thread_id::text)
 
 -- name: delete_thread
 WITH events AS (
@@ -94,6 +95,12 @@ SET status = 'pending', attempt = attempt - 1, worker = NULL, usage = %(usage)s,
 WHERE run_id = %(run_id)s AND epoch = %(epoch)s AND status = 'running'
 RETURNING *
 
+-- name: postpone_run
+UPDATE runs
+SET status = 'pending', worker = NULL, usage = %(usage)s, not_before = now() + %(pause)s, updated_at = now()
+WHERE run_id = %(run_id)s AND epoch = %(epoch)s AND status = 'running'
+RETURNING *
+
 -- name: keep_usage
 UPDATE runs SET usage = %(usage)s, updated_at = now()
 WHERE run_id = %(run_id)s AND epoch = %(epoch)s AND status = 'running'
@@ -121,6 +128,7 @@ UPDATE threads
 SET status = %(status)s,
     state_values = coalesce(%(values)s::jsonb, state_values),
     interrupts = coalesce(%(interrupts)s::jsonb, interrupts),
+    state_updated_at = now(),
     updated_at = now()
 WHERE thread_id = %(thread_id)s
 

@@ -148,7 +148,9 @@ async def _rest(connection: database.Connection, cancelled: run.Run) -> run.Thre
     cursor = await connection.execute(rows.QUERIES["lock_thread"], {"thread_id": cancelled.thread_id})
     row = await cursor.fetchone()
     assert row is not None
-    return run.ThreadStatus.INTERRUPTED if row["interrupts"] else run.ThreadStatus.IDLE
+    # One that a worker had begun left its thread in the middle.
+    stands = row["interrupts"] or cancelled.epoch is not None
+    return run.ThreadStatus.INTERRUPTED if stands else run.ThreadStatus.IDLE
 
 
 def _resolved(submission: run.Submission, thread: run.Thread, *, waiting: bool) -> run.Submission:

@@ -36,6 +36,9 @@ class Reading:
     subgraphs: bool
     values: Any = None
     interrupted: bool = False
+    known: str | None = None
+    """The values that an attempt before wrote last: a graph that goes on begins by saying them again."""
+
     _partial: dict[str, BaseMessage] = field(default_factory=dict, init=False)
 
     async def events(self, chunks: AsyncIterator[Any]) -> AsyncIterator[tuple[str, str]]:
@@ -45,7 +48,12 @@ class Reading:
             if mode == VALUES and not namespace:
                 self._remember(data)
             for name, content in self._named(mode, data):
-                yield "|".join((name, *namespace)), encoding.dumps(content)
+                text = encoding.dumps(content)
+                if name == VALUES and not namespace:
+                    known, self.known = self.known, None
+                    if text == known:
+                        continue
+                yield "|".join((name, *namespace)), text
 
     def _remember(self, values: Any) -> None:
         self.values = values

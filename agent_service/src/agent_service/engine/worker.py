@@ -182,6 +182,8 @@ class Worker:
             await self._end(claim, work.task.result(), pen=work.execution.pen)
         elif isinstance(error, GraphDrained):
             await self._release(claim, work)
+        elif isinstance(error, exceptions.AttemptFailed):
+            await self._postpone(claim, work, error)
         elif isinstance(error, Exception) and failures.is_passing(error):
             _log.warning("run.database_away", exc_info=error)
             await self._release(claim, work)
@@ -204,6 +206,14 @@ class Worker:
         await _persist(lambda: self.leases.release(claim, used=used, events=events))
         crashing.point("worker.after_release")
         _log.info("run.released")
+
+    async def _postpone(self, claim: run.Claim, work: Work, failed: exceptions.AttemptFailed) -> None:
+        events = await self.events.close(work.execution.pen)
+        used, values = work.execution.counter.totals(), work.execution.reading.values
+        await _persist(
+            lambda: self.leases.postpone(claim, pause=failed.pause, values=values, used=used, events=events)
+        )
+        _log.info("run.postponed", attempt=claim.run.attempt, seconds=failed.pause.total_seconds())
 
     def _on_cancel(self, run_id: str) -> None:
         if work := self.working.get(UUID(run_id)):

@@ -20,6 +20,8 @@ END = "end"
 """The last event of a run. It is visible only with the run's terminal status."""
 
 CHANNEL = "mandate_events"
+THREAD_CHANNEL = "mandate_threads"
+"""Names the threads that have a new run."""
 
 BATCH_EVERY = timedelta(milliseconds=8)
 """The first event of a quiet moment is written at once, the next ones together after this time."""
@@ -37,7 +39,7 @@ SAFETY_POLL = timedelta(seconds=1)
 
 RETRY_DELAY = timedelta(seconds=0.5)
 
-_QUERIES = database.load_queries(resources.files("agent_service.events").joinpath("queries.sql").read_text())
+QUERIES = database.load_queries(resources.files("agent_service.events").joinpath("queries.sql").read_text())
 
 log = structlog.get_logger(__name__)
 
@@ -113,7 +115,7 @@ class EventLog:
 
     async def read(self, run_id: UUID, *, after: int = 0) -> AsyncIterator[RunEvent]:
         """Yield the events behind `after`, then live ones, up to and including `end`."""
-        with self._waiting(run_id) as arrived:
+        with self.waiting(run_id) as arrived:
             unfinished = True
             while True:
                 arrived.clear()
@@ -128,39 +130,49 @@ class EventLog:
                         return
                     unfinished = await self._is_unfinished(run_id)
                     if unfinished:
-                        await _wait(arrived)
+                        await wait(arrived)
 
-    def wake(self, run_ids: str) -> None:
-        """Tell the readers of these runs, separated by commas, that there is more."""
-        for run_id in run_ids.split(","):
-            for arrived in self._readers.get(run_id, ()):
+    async def last(self, run_id: UUID, event: str) -> str | None:
+        """Return the data of a run's last event of a kind."""
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(QUERIES["last"], {"run_id": run_id, "event": event})
+            row = await cursor.fetchone()
+        return None if row is None else str(row["data"])
+
+    def wake(self, ids: str) -> None:
+        """Tell the readers of these runs or threads, separated by commas, that there is more."""
+        for name in ids.split(","):
+            for arrived in self._readers.get(name, ()):
                 arrived.set()
 
     def wake_all(self) -> None:
-        for run_id in tuple(self._readers):
-            self.wake(run_id)
+        for name in tuple(self._readers):
+            self.wake(name)
 
     @contextmanager
-    def _waiting(self, run_id: UUID) -> Iterator[asyncio.Event]:
+    def waiting(self, *ids: UUID) -> Iterator[asyncio.Event]:
+        """Give an event that is set whenever there is more of these runs or threads."""
         arrived = asyncio.Event()
-        readers = self._readers[str(run_id)]
-        readers.add(arrived)
+        names = [str(name) for name in ids]
+        for name in names:
+            self._readers[name].add(arrived)
         try:
             yield arrived
         finally:
-            readers.discard(arrived)
-            if not readers:
-                self._readers.pop(str(run_id), None)
+            for name in names:
+                self._readers[name].discard(arrived)
+                if not self._readers[name]:
+                    del self._readers[name]
 
     async def _is_unfinished(self, run_id: UUID) -> bool:
         async with self.pool.connection() as connection:
-            cursor = await connection.execute(_QUERIES["is_unfinished"], {"run_id": run_id})
+            cursor = await connection.execute(QUERIES["is_unfinished"], {"run_id": run_id})
             return await cursor.fetchone() is not None
 
     async def _page(self, run_id: UUID, after: int) -> list[RunEvent]:
         values = {"run_id": run_id, "after": after, "limit": PAGE_SIZE}
         async with self.pool.connection() as connection:
-            cursor = await connection.execute(_QUERIES["read"], values)
+            cursor = await connection.execute(QUERIES["read"], values)
             return [RunEvent(**row) for row in await cursor.fetchall()]
 
     async def _write_pending(self) -> None:
@@ -193,7 +205,7 @@ class EventLog:
         while True:
             try:
                 async with self.pool.connection() as connection:
-                    cursor = await connection.execute(_QUERIES["write"], values)
+                    cursor = await connection.execute(QUERIES["write"], values)
                     return {row["run_id"]: row["cancel_action"] for row in await cursor.fetchall()}
             except (psycopg.OperationalError, PoolTimeout):
                 log.warning("events.database_away", events=len(batch), exc_info=True)
@@ -208,10 +220,11 @@ async def end(connection: database.Connection, run_id: UUID, events: Sequence[tu
 async def keep(connection: database.Connection, run_id: UUID, events: Sequence[tuple[str, str]]) -> None:
     """Write events in the transaction of somebody who holds the run's row."""
     values = {"run_id": run_id, "events": [name for name, _ in events], "data": [data for _, data in events]}
-    await connection.execute(_QUERIES["close"], values)
+    await connection.execute(QUERIES["close"], values)
 
 
-async def _wait(arrived: asyncio.Event) -> None:
+async def wait(arrived: asyncio.Event) -> None:
+    """Wait for a notification, or until it is time to look without one."""
     with suppress(TimeoutError):
         async with asyncio.timeout(SAFETY_POLL.total_seconds()):
             await arrived.wait()
@@ -222,6 +235,7 @@ async def open_log(pool: database.Pool, listener: database.Listener) -> AsyncIte
     """Open the log of this process."""
     events = EventLog(pool=pool)
     listener.subscribe(CHANNEL, events.wake)
+    listener.subscribe(THREAD_CHANNEL, events.wake)
     listener.subscribe_to_gaps(events.wake_all)
     async with asyncio.TaskGroup() as tasks:
         writing = tasks.create_task(events.write())

@@ -41,5 +41,49 @@ WHERE run_id = %(run_id)s AND seq > %(after)s
 ORDER BY seq
 LIMIT %(limit)s
 
+-- name: last
+SELECT data FROM run_events WHERE run_id = %(run_id)s AND event = %(event)s ORDER BY seq DESC LIMIT 1
+
 -- name: is_unfinished
 SELECT FROM runs WHERE run_id = %(run_id)s AND status IN ('pending', 'running')
+
+-- name: read_thread
+WITH head AS (
+    SELECT run_id, ordinal FROM runs
+    WHERE thread_id = %(thread_id)s AND status IN ('pending', 'running')
+    ORDER BY ordinal
+    LIMIT 1
+)
+SELECT head.run_id AS head, item.*
+FROM threads
+LEFT JOIN head ON true
+LEFT JOIN LATERAL (
+    SELECT runs.ordinal, event.*
+    FROM runs
+    CROSS JOIN LATERAL (
+        SELECT run_id, seq, event, data, created_at FROM run_events
+        WHERE run_events.run_id = runs.run_id
+            AND seq > CASE WHEN runs.ordinal = %(ordinal)s THEN %(seq)s::bigint ELSE 0 END
+        ORDER BY seq
+        LIMIT %(limit)s
+    ) AS event
+    WHERE runs.thread_id = threads.thread_id
+        AND runs.ordinal >= %(ordinal)s
+        AND (head.ordinal IS NULL OR runs.ordinal <= head.ordinal)
+    ORDER BY runs.ordinal, event.seq
+    LIMIT %(limit)s
+) AS item ON true
+WHERE threads.thread_id = %(thread_id)s
+ORDER BY item.ordinal, item.seq
+
+-- name: last_ended
+SELECT coalesce(
+    (
+        SELECT ordinal - 1 FROM runs
+        WHERE thread_id = %(thread_id)s AND status IN ('pending', 'running')
+        ORDER BY ordinal
+        LIMIT 1
+    ),
+    (SELECT max(ordinal) FROM runs WHERE thread_id = %(thread_id)s),
+    0
+) AS ordinal

@@ -1,0 +1,165 @@
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from agent_service import exceptions
+from agent_service.engine import retrying, run
+from shared_schemas.problems import ErrorCode
+
+QUICKLY = timedelta(milliseconds=10)
+
+
+@pytest.fixture
+async def services(open_services):
+    return await open_services(retry_delay=QUICKLY)
+
+
+def failing(stage, name, *errors):
+    """Return a node that raises these errors, one a visit, and then works."""
+    left = list(errors)
+
+    async def visit(state):
+        stage.visits.append(name)
+        if left:
+            raise left.pop(0)
+        return {"trail": [name]}
+
+    return name, visit
+
+
+@pytest.fixture
+def graphs(graphs, stage):
+    away = exceptions.TryAgain("not now")
+    return graphs | {
+        "shaky": stage.chain(stage.node("first"), failing(stage, "shaky", away, away)),
+        "shaky_first": stage.chain(failing(stage, "shaky", httpx.ConnectError("no route"))),
+        "away": stage.chain(stage.node("first"), failing(stage, "away", *[away] * 4), stage.node("last")),
+        "asking_shaky": stage.chain(
+            stage.question("ask"), failing(stage, "shaky", away), stage.node("after")
+        ),
+    }
+
+
+async def test_a_failed_superstep_is_tried_again_and_no_finished_one(
+    services, worker, submission, end_of, stage
+):
+    ended = await end_of(await services.queue.submit(submission("shaky")))
+
+    assert ended.status is run.RunStatus.SUCCESS
+    assert ended.attempt == 3
+    assert stage.visits == ["first", "shaky", "shaky", "shaky"]
+
+
+async def test_the_input_of_a_run_that_is_tried_again_enters_the_state_once(
+    services, worker, submission, end_of
+):
+    payload = run.Payload(input={"trail": ["input"]})
+    ended = await end_of(await services.queue.submit(submission("shaky_first", payload=payload)))
+
+    thread = await services.repository.thread(ended.thread_id, owner=ended.owner)
+    assert thread.values["trail"] == ["input", "shaky"]
+
+
+async def test_the_events_say_why_and_when_it_is_tried_again_and_nothing_twice(
+    services, worker, submission, end_of
+):
+    payload = run.Payload(input={"text": "hello"}, stream_modes=("values", "updates"))
+    ended = await end_of(await services.queue.submit(submission("shaky", payload=payload)))
+
+    events = [(event.event, event.data) async for event in services.events.read(ended.run_id)]
+    notes = [data for name, data in events if name == "retry"]
+    shown = [event for event in events if event[0] in {"values", "updates"}]
+    assert len(notes) == 2
+    assert '"error":"graph_failed","message":"not now"' in notes[0]
+    assert len(shown) == len(set(shown)) == 5
+
+
+async def test_what_fails_each_time_is_a_dead_end_that_a_new_run_goes_on_from(
+    services, worker, submission, end_of, stage
+):
+    failed = await end_of(await services.queue.submit(submission("away")))
+    goes_on = submission("away", failed.thread_id, payload=run.Payload(input=None))
+
+    ended = await end_of(await services.queue.submit(goes_on))
+
+    assert failed.status is run.RunStatus.ERROR
+    assert failed.error.code is ErrorCode.GRAPH_FAILED
+    assert failed.error.message == "not now It was tried 3 times."
+    assert ended.status is run.RunStatus.SUCCESS
+    assert stage.visits == ["first", *["away"] * 5, "last"]
+
+
+async def test_what_does_not_pass_fails_at_once(services, worker, submission, end_of):
+    ended = await end_of(await services.queue.submit(submission("failing")))
+
+    assert (ended.status, ended.attempt) == (run.RunStatus.ERROR, 1)
+
+
+async def test_an_answer_is_not_given_again_to_what_comes_behind_it(services, worker, submission, end_of):
+    parked = await end_of(await services.queue.submit(submission("asking_shaky")))
+    answer = run.Payload(command={"resume": "yes"})
+
+    ended = await end_of(
+        await services.queue.submit(submission("asking_shaky", parked.thread_id, payload=answer))
+    )
+
+    thread = await services.repository.thread(ended.thread_id, owner=ended.owner)
+    assert thread.values["trail"] == ["yes", "shaky", "after"]
+
+
+async def test_a_run_that_waits_for_its_next_attempt_can_be_cancelled(
+    open_services, start_worker, submission, stage
+):
+    services = await open_services(retry_delay=timedelta(hours=1))
+    await start_worker(services)
+    row = await services.queue.submit(submission("shaky"))
+    async for event in services.events.read(row.run_id):
+        if event.event == "retry":
+            break
+
+    cancelled = await services.queue.cancel(row.run_id, thread_id=row.thread_id, owner=row.owner)
+
+    thread = await services.repository.thread(row.thread_id, owner=row.owner)
+    assert cancelled.status is run.RunStatus.INTERRUPTED
+    assert thread.status is run.ThreadStatus.INTERRUPTED
+    assert thread.values["trail"] == ["first"]
+
+
+async def test_a_worker_that_is_gone_leaves_the_next_attempt_to_another(
+    services, open_services, start_worker, submission, end_of, stage
+):
+    stop = await start_worker(services)
+    row = await services.queue.submit(submission("shaky"))
+    async for event in services.events.read(row.run_id):
+        if event.event == "retry":
+            await stop()
+            break
+
+    await start_worker(await open_services(retry_delay=QUICKLY))
+    ended = await end_of(row)
+
+    assert ended.status is run.RunStatus.SUCCESS
+    assert stage.visits == ["first", "shaky", "shaky", "shaky"]
+
+
+@pytest.mark.parametrize(
+    ("attempt", "drawn", "asked", "expected"),
+    [
+        pytest.param(1, 1.0, None, 5, id="first"),
+        pytest.param(3, 1.0, None, 20, id="doubled twice"),
+        pytest.param(30, 1.0, None, 300, id="at most five minutes"),
+        pytest.param(1, 0.0, None, 0, id="full jitter"),
+        pytest.param(1, 0.0, 12, 12, id="as the provider asked"),
+        pytest.param(1, 0.0, 9000, 300, id="a provider that asks for too much"),
+    ],
+)
+def test_pauses_grow_and_differ(attempt, drawn, asked, expected):
+    pause = retrying.pause(
+        attempt,
+        first=timedelta(seconds=5),
+        asked=asked and timedelta(seconds=asked),
+        draw=lambda low, high: low + drawn * (high - low),
+    )
+
+    assert pause == timedelta(seconds=expected)
