@@ -1,4 +1,4 @@
-"""A model provider that reads its answers from a script: real HTTP, OpenAI's wire format, no model.
+"""A model provider that reads its answers from a script: real HTTP in the formats of three providers, no model.
 
 `python -m agent_service.testing.model_server --port 8200` serves the shipped scripts;
 `POST /control` sets latency and faults while it runs, the header `X-Scripted-Fault` for one request.
@@ -10,7 +10,7 @@ import contextlib
 import json
 import socket
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from agent_service.testing import openai_wire, scripts
+from agent_service.testing import anthropic_wire, google_wire, openai_wire, scripts, wire
 
-MODELS = ("gpt-4.1", "gpt-4.1-mini", "gpt-4.1-careless")
+MODELS = (
+    "gpt-4.1",
+    "gpt-4.1-mini",
+    "gpt-4.1-careless",
+    "claude-sonnet-4-6",
+    "gemini-3-flash-preview",
+)
 FAULT_HEADER = "X-Scripted-Fault"
 
 
@@ -60,7 +66,9 @@ class ModelServer:
         return Starlette(
             routes=[
                 Route("/v1/models", self._models),
-                Route("/v1/chat/completions", self._complete, methods=["POST"]),
+                Route("/v1/chat/completions", self._speaking(openai_wire), methods=["POST"]),
+                Route("/v1/messages", self._speaking(anthropic_wire), methods=["POST"]),
+                Route("/v1beta/models/{model}:{method}", self._speaking(google_wire), methods=["POST"]),
                 Route("/control", self._set, methods=["POST"]),
                 Route("/ok", self._ok),
             ]
@@ -82,23 +90,32 @@ class ModelServer:
         self.set(Control.model_validate_json(await request.body()))
         return Response(status_code=204)
 
-    async def _complete(self, request: Request) -> Response:
+    def _speaking(self, format_: wire.Wire) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            return await self._answer(request, format_)
+
+        return answer
+
+    async def _answer(self, request: Request, format_: wire.Wire) -> Response:
         body = await request.json()
         self.requests.append(body)
-        talk = openai_wire.conversation(body)
+        question = format_.read(body, request.path_params)
         try:
-            number, rule = self.script.rule_for(talk)
-            answer = scripts.answer_of(rule, talk)
+            number, rule = self.script.rule_for(question.talk)
+            answer = scripts.answer_of(rule, question.talk)
         except scripts.ScriptError as error:
-            return JSONResponse(openai_wire.error(400, str(error)), 400)
+            return JSONResponse(format_.error(400, str(error)), 400)
         fault = self._fault(request, number, rule)
         await asyncio.sleep(self.control.latency + rule.latency)
         if fault and fault.kind == "status":
-            return _failed(fault)
+            headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
+            return JSONResponse(format_.error(fault.status, "Scripted fault."), fault.status, headers)
         if fault and fault.kind == "hang":
             return Hang()
-        done = openai_wire.completion(body, talk, answer, repetition=self._repetition(body))
-        return self._written(body, _spoilt(done, fault), fault)
+        if fault and fault.kind == "answer":
+            answer = fault.answer
+        done = wire.completion(question, answer, repetition=self._repetition(body))
+        return self._written(format_, question, _spoilt(done, fault), fault)
 
     def _fault(self, request: Request, number: int, rule: scripts.Rule) -> scripts.Fault | None:
         if header := request.headers.get(FAULT_HEADER):
@@ -116,23 +133,27 @@ class ModelServer:
         return self.asked[asked]
 
     def _written(
-        self, body: dict[str, Any], done: openai_wire.Completion, fault: scripts.Fault | None
+        self, format_: wire.Wire, question: wire.Question, done: wire.Completion, fault: scripts.Fault | None
     ) -> Response:
-        if body.get("stream"):
-            include_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-            pieces = list(openai_wire.chunks(done, include_usage=include_usage))
-            media_type = "text/event-stream"
+        if question.is_streamed:
+            pieces, media_type = list(format_.chunks(question, done)), "text/event-stream"
         else:
-            pieces, media_type = [json.dumps(openai_wire.whole(done))], "application/json"
+            pieces, media_type = [json.dumps(format_.whole(done))], "application/json"
         if fault and fault.kind == "cut":
-            kept = pieces[: fault.after_chunks] if body.get("stream") else [pieces[0][:10]]
+            kept = pieces[: fault.after_chunks] if question.is_streamed else [pieces[0][:10]]
             return Pieces(kept, media_type=media_type, delay=self.control.chunk_delay, is_cut=True)
         return Pieces(pieces, media_type=media_type, delay=self.control.chunk_delay)
 
 
+def base_urls(url: str) -> dict[str, str]:
+    """Return where each provider's client finds a server, whose own address is `url`, with or without `/v1`."""
+    root = url.removesuffix("/v1")
+    return {"openai": f"{root}/v1", "anthropic": root, "google": root}
+
+
 @contextlib.asynccontextmanager
 async def serving(server: ModelServer) -> AsyncIterator[str]:
-    """Serve on a free port of this machine, and give the base URL that a client needs."""
+    """Serve on a free port of this machine, and give the base URL that OpenAI's client needs; see `base_urls`."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(server.app(), log_level="critical", timeout_graceful_shutdown=1, lifespan="off")
     http = uvicorn.Server(config)
@@ -173,12 +194,7 @@ class Hang(Response):
             pass
 
 
-def _failed(fault: scripts.Fault) -> Response:
-    headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
-    return JSONResponse(openai_wire.error(fault.status, "Scripted fault."), fault.status, headers)
-
-
-def _spoilt(done: openai_wire.Completion, fault: scripts.Fault | None) -> openai_wire.Completion:
+def _spoilt(done: wire.Completion, fault: scripts.Fault | None) -> wire.Completion:
     if fault and fault.kind == "malformed_arguments":
         return replace(done, calls=[(name, "<" + arguments) for name, arguments in done.calls])
     if fault and fault.kind == "repeated_calls":

@@ -137,11 +137,14 @@ class Answer(Entry):
 class Fault(Entry):
     """What happens to one request instead of, or on top of, a good answer."""
 
-    kind: Literal["status", "hang", "cut", "malformed_arguments", "repeated_calls"]
+    kind: Literal["status", "hang", "cut", "malformed_arguments", "repeated_calls", "answer"]
     status: int = 500
     retry_after: float | None = None
     after_chunks: int = 2
     """How much of a stream arrives before it is cut."""
+
+    answer: Answer = Answer()
+    """What is said instead: nothing at all, if it is not given."""
 
 
 class Rule(Entry):
