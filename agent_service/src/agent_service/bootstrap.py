@@ -10,7 +10,7 @@ import httpx
 from pgqueuer.domain.settings import db_settings
 
 from agent_service import checkpointing, database, models, webhooks
-from agent_service.engine import executor, leases, queue, repository, worker
+from agent_service.engine import executor, leases, pulse, queue, repository, worker
 from agent_service.events import log
 from agent_service.graphs import registry
 from agent_service.settings import Settings
@@ -100,6 +100,7 @@ async def open_services(
                 ),
                 events=events,
                 webhooks=deliverer,
+                pulse=pulse.Pulse(url=url, silence=settings.heartbeat_timeout, patience=settings.run_timeout),
                 concurrency=settings.concurrency,
                 max_attempts=settings.max_attempts,
                 heartbeat_timeout=settings.heartbeat_timeout,

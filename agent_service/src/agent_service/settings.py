@@ -100,7 +100,7 @@ class Settings(BaseSettings):
 
     pool_min_size: int = Field(default=2, ge=1)
     pool_max_size: int = Field(default=20, ge=2)
-    """Connections of one process, beside the two that listen."""
+    """Connections of one process, beside the one that listens and the one of a worker's pulse."""
 
     pool_timeout: Duration = timedelta(seconds=10)
     """How long a request waits for a connection before it is answered 503."""

@@ -72,3 +72,21 @@ async def test_a_killed_workers_run_goes_on_where_it_stood(
     thread = await services.repository.thread(row.thread_id, owner=row.owner)
     assert (ended.status, ended.attempt) == (run.RunStatus.SUCCESS, 2)
     assert thread.values["trail"] == ["input", "first", "gate"]
+
+
+async def test_a_worker_that_computes_for_longer_than_it_may_be_silent_keeps_its_run(
+    services, settings, start_process, start_worker, submission, end_of
+):
+    seconds = 3 * settings.heartbeat_timeout.total_seconds()
+    start_process()
+    given = {"trail": [], "seconds": seconds}
+    payload = run.Payload(input=given, stream_modes=("custom",), durability="sync")
+    row = await services.queue.submit(submission("busy", payload=payload))
+    async for event in services.events.read(row.run_id):
+        if event.event == "custom":
+            break
+
+    await start_worker(services)
+    ended = await end_of(row)
+
+    assert (ended.status, ended.attempt) == (run.RunStatus.SUCCESS, 1)

@@ -16,7 +16,7 @@ from pgqueuer.domain.models import Job, TracebackRecord
 from pgqueuer.domain.types import JOB_STATUS, JobId
 
 from agent_service import database, exceptions, webhooks
-from agent_service.engine import driver, executor, failures, jobs, leases, queue, run
+from agent_service.engine import driver, executor, failures, jobs, leases, pulse, queue, run
 from agent_service.events import log
 from shared_schemas import crashing
 from shared_schemas.problems import ErrorCode, Failure
@@ -54,12 +54,12 @@ class Work:
 
 
 class OwnJobs(Queries):
-    """A worker that slept past its lease neither renews nor removes the jobs that others took since."""
+    """A worker that slept past its lease does not remove the jobs that others took since."""
 
     manager: QueueManager
 
     async def update_heartbeat(self, job_ids: list[JobId]) -> None:
-        await super().update_heartbeat(await self._owned(job_ids))
+        """Leave it to the pulse, which a busy loop does not hold up."""
 
     async def log_jobs(self, job_status: list[tuple[Job, JOB_STATUS, TracebackRecord | None]]) -> None:
         owned = set(await self._owned([job.id for job, _, _ in job_status]))
@@ -85,6 +85,7 @@ class Worker:
     executor: executor.Executor
     events: log.EventLog
     webhooks: webhooks.Deliverer
+    pulse: pulse.Pulse
     concurrency: int
     max_attempts: int
     heartbeat_timeout: timedelta
@@ -101,12 +102,13 @@ class Worker:
 
     async def _take(self, manager: QueueManager) -> None:
         concurrency = max(self.concurrency, 2)
-        await manager.run(
-            batch_size=min(MAX_BATCH, concurrency // 2),
-            max_concurrent_tasks=concurrency,
-            heartbeat_timeout=self.heartbeat_timeout,
-            dequeue_timeout=self.heartbeat_timeout / 4,
-        )
+        async with self.pulse.beating(manager.queue_manager_id, lambda: list(manager.job_context)):
+            await manager.run(
+                batch_size=min(MAX_BATCH, concurrency // 2),
+                max_concurrent_tasks=concurrency,
+                heartbeat_timeout=self.heartbeat_timeout,
+                dequeue_timeout=self.heartbeat_timeout / 4,
+            )
 
     async def _drain(self) -> None:
         self.stopping.set()
