@@ -67,8 +67,21 @@ def add_tasks(context: tools.Context, call: schemas.AddTasks) -> schemas.TasksAd
     repeat=tools.Repeat.ALLOW,
 )
 def add_task_tests(context: tools.Context, call: schemas.AddTaskTests) -> schemas.TestsAdded:
-    """Give one of your draft tasks its tests. Earlier tests of the task are replaced."""
+    """Give one of your draft Python tasks its tests. Earlier tests of the task are replaced."""
     services.set_tests(_own(context, call.task_id), call.tests)
+    return schemas.TestsAdded(task_id=call.task_id, tests=len(call.tests))
+
+
+@tools.tool(
+    scope="practice:write",
+    effect=tools.Effect.WRITE,
+    return_direct=True,
+    # Going back to an earlier text is a call with the same arguments, and a new wish.
+    repeat=tools.Repeat.ALLOW,
+)
+def add_sql_tests(context: tools.Context, call: schemas.AddSqlTests) -> schemas.TestsAdded:
+    """Give one of your draft SQL tasks its tables and tests. Earlier ones of the task are replaced."""
+    services.set_sql_tests(_own(context, call.task_id), call.tests, create=call.create)
     return schemas.TestsAdded(task_id=call.task_id, tests=len(call.tests))
 
 

@@ -19,6 +19,7 @@ AUTHOR_TOOLS = (
     "read_profile",
     "add_tasks",
     "add_task_tests",
+    "add_sql_tests",
     "add_task_solution",
     "verify_task",
     "publish_task",

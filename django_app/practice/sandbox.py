@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,8 @@ class Limits:
     """Bytes that it may print, and bytes that its answers may take."""
 
 
-class _Fact(BaseModel):
-    """One line of the child process; the solution may have written it."""
+class Fact(BaseModel):
+    """One line of the child process; a Python solution may have written it."""
 
     isolation: str = "unknown"
     late: bool = False
@@ -54,11 +54,12 @@ class _Fact(BaseModel):
     value: Any = None
     error: str | None = None
     memory: bool = False
+    forbidden: bool = False
     broken: str | None = None
 
 
 @dataclass(slots=True)
-class _Heard:
+class Heard:
     """What the child process said."""
 
     results: bytearray = field(default_factory=bytearray)
@@ -66,33 +67,54 @@ class _Heard:
     stopped: schemas.Outcome | None = None
     """Why we ended it, where it did not end by itself."""
 
-    def facts(self) -> Iterator[_Fact]:
+    def facts(self) -> Iterator[Fact]:
         for line in bytes(self.results).splitlines():
             with contextlib.suppress(ValueError, RecursionError):  # a line may be cut, or the solution's own
-                yield _Fact.model_validate(json.loads(line))
+                yield Fact.model_validate(json.loads(line))
 
 
 def verify(
-    solution: str, tests: Sequence[schemas.TaskTest], *, limits: Limits | None = None
+    solution: str,
+    tests: Sequence[schemas.TaskTest | schemas.PropertyTest],
+    *,
+    limits: Limits | None = None,
 ) -> schemas.Verdict:
-    """Run a solution in a process of its own and compare its answers with the tests.
+    """Run a Python solution in a process of its own and compare its answers with the tests.
 
     The expected values never leave this process: a solution cannot look them up.
     """
     allowed = limits or Limits()
+    heard = run({"solution": solution, "inputs": [test.input for test in tests]}, limits=allowed)
+    facts = list(heard.facts())
+    return _judge(facts, tests=tests, stopped=heard.stopped, held=_properties(facts, tests, limits=allowed))
+
+
+def run(job: Mapping[str, Any], *, limits: Limits) -> Heard:
+    """Give a job to a process of its own, and return what it said."""
     with tempfile.TemporaryDirectory(prefix="practice-") as room:
-        job = {
-            "solution": solution,
-            "inputs": [test.input for test in tests],
-            "room": room,
-            "wall": allowed.wall,
-            "memory": allowed.memory,
-        }
-        heard = _run(json.dumps(job).encode(), room=room, limits=allowed)
-    return _judge(list(heard.facts()), tests=tests, stopped=heard.stopped)
+        whole = {**job, "room": room, "wall": limits.wall, "memory": limits.memory}
+        return _run(json.dumps(whole).encode(), room=room, limits=limits)
 
 
-def _run(job: bytes, *, room: str, limits: Limits) -> _Heard:
+def _properties(
+    facts: Sequence[Fact], tests: Sequence[schemas.TaskTest | schemas.PropertyTest], *, limits: Limits
+) -> dict[int, Fact]:
+    """Ask whether the values have their properties, in a process that the solution was never in."""
+    given = {fact.case: fact.value for fact in facts if fact.case is not None and fact.error is None}
+    asked = {
+        case: f"bool((lambda result: (\n{test.holds}\n))({given[case]!r}))"
+        for case, test in enumerate(tests)
+        if case in given and isinstance(test, schemas.PropertyTest)
+    }
+    if not asked:
+        return {}
+    heard = run({"solution": "", "inputs": list(asked.values())}, limits=limits)
+    said = {fact.case: fact for fact in heard.facts() if fact.case is not None}
+    lost = Fact(error="It could not be told: the check took longer or more than it may.")
+    return {case: said.get(number, lost) for number, case in enumerate(asked)}
+
+
+def _run(job: bytes, *, room: str, limits: Limits) -> Heard:
     process = subprocess.Popen(  # noqa: S603 - our own program; the solution is data to it
         # The interpreter itself, not the environment's link to it: no package is in reach.
         [os.path.realpath(sys.executable), "-I", "-S", "-B", str(CHILD)],
@@ -110,11 +132,11 @@ def _run(job: bytes, *, room: str, limits: Limits) -> _Heard:
             _end(process)
 
 
-def _listen(process: subprocess.Popen[bytes], job: bytes, *, limits: Limits) -> _Heard:
+def _listen(process: subprocess.Popen[bytes], job: bytes, *, limits: Limits) -> Heard:
     assert process.stdin
     assert process.stdout
     assert process.stderr
-    heard = _Heard()
+    heard = Heard()
     with contextlib.suppress(BrokenPipeError), process.stdin:
         process.stdin.write(job)
     deadline = time.monotonic() + limits.wall + GRACE
@@ -148,66 +170,119 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _judge(
-    facts: Sequence[_Fact], *, tests: Sequence[schemas.TaskTest], stopped: schemas.Outcome | None
+    facts: Sequence[Fact],
+    *,
+    tests: Sequence[schemas.TaskTest | schemas.PropertyTest],
+    stopped: schemas.Outcome | None,
+    held: Mapping[int, Fact],
 ) -> schemas.Verdict:
     answers = {fact.case: fact for fact in facts if fact.case is not None}
-    answered = [(answers[number], test) for number, test in enumerate(tests) if number in answers]
-    failures = [failure for fact, test in answered if (failure := _failure_of(fact, test=test))]
-    if broken := [fact.broken for fact in facts if fact.broken is not None]:
-        failures.append(schemas.Failure(outcome=schemas.Outcome.BROKEN, message=_storable_text(broken[0])))
-    elif stopped or len(answered) < len(tests):
+    answered = [number for number in range(len(tests)) if number in answers]
+    failures = [
+        failure
+        for number in answered
+        if (failure := _failure_of(answers[number], test=tests[number], held=held.get(number)))
+    ]
+    return verdict(facts, failures, tests=len(tests), stopped=stopped, asked=lambda case: _asked(tests[case]))
+
+
+def verdict(
+    facts: Sequence[Fact],
+    failures: Sequence[schemas.Failure],
+    *,
+    tests: int,
+    stopped: schemas.Outcome | None,
+    asked: Callable[[int], tuple[str, JsonValue]],
+) -> schemas.Verdict:
+    """Return the verdict: the failures, and how it ended where not all tests were reached.
+
+    `asked` gives the input and the expected value of a test.
+    """
+    found = list(failures)
+    answered = len({fact.case for fact in facts if fact.case is not None})
+    if broken := [fact for fact in facts if fact.broken is not None]:
+        outcome = schemas.Outcome.FORBIDDEN if broken[0].forbidden else schemas.Outcome.BROKEN
+        found.append(schemas.Failure(outcome=outcome, message=_storable_text(str(broken[0].broken))))
+    elif stopped or answered < tests:
         ending = schemas.Outcome.TIME_LIMIT if facts and facts[-1].late else schemas.Outcome.DIED
-        failures.append(_cut_short(stopped or ending, test=tests[min(len(answered), len(tests) - 1)]))
+        input_, expected = asked(min(answered, tests - 1))
+        found.append(_cut_short(stopped or ending, input_=input_, expected=expected))
     return schemas.Verdict(
-        passed=not failures,
-        tests=len(tests),
-        failures=failures[:SHOWN],
+        passed=not found,
+        tests=tests,
+        failures=found[:SHOWN],
         isolation=facts[0].isolation if facts else "unknown",
     )
 
 
-def _failure_of(fact: _Fact, *, test: schemas.TaskTest) -> schemas.Failure | None:
+def raised(fact: Fact, *, input_: str, expected: JsonValue) -> schemas.Failure:
+    """Return the failure of a test that ended with an error."""
+    outcome = schemas.Outcome.RAISED
+    message = _storable_text(str(fact.error))
+    if fact.memory:
+        outcome, message = schemas.Outcome.MEMORY_LIMIT, "It needs more memory than it may use."
+    if fact.forbidden:
+        outcome = schemas.Outcome.FORBIDDEN
+    return schemas.Failure(outcome=outcome, message=message, input=input_, expected=expected)
+
+
+def _asked(test: schemas.TaskTest | schemas.PropertyTest) -> tuple[str, JsonValue]:
+    return test.input, test.expected if isinstance(test, schemas.TaskTest) else None
+
+
+def _failure_of(
+    fact: Fact, *, test: schemas.TaskTest | schemas.PropertyTest, held: Fact | None
+) -> schemas.Failure | None:
+    input_, expected = _asked(test)
     if fact.error is not None:
-        return schemas.Failure(
-            outcome=schemas.Outcome.MEMORY_LIMIT if fact.memory else schemas.Outcome.RAISED,
-            message="It needs more memory than it may use." if fact.memory else _storable_text(fact.error),
-            input=test.input,
-            expected=test.expected,
-        )
-    if _same(fact.value, test.expected):
+        return raised(fact, input_=input_, expected=expected)
+    if isinstance(test, schemas.PropertyTest):
+        return _without_property(fact, test=test, held=held or Fact())
+    if same(fact.value, test.expected):
         return None
     return schemas.Failure(
         outcome=schemas.Outcome.WRONG_ANSWER,
         message="It gives another value than the test expects.",
         input=test.input,
         expected=test.expected,
-        actual=_storable(fact.value),
+        actual=storable(fact.value),
     )
 
 
-def _same(actual: JsonValue, expected: JsonValue) -> bool:
+def _without_property(fact: Fact, *, test: schemas.PropertyTest, held: Fact) -> schemas.Failure | None:
+    if held.value is True:
+        return None
+    message = f"Its value does not have the property {test.holds!r}."
+    if held.error is not None:
+        message = f"The property {test.holds!r} could not be checked: {_storable_text(held.error)}"
+    return schemas.Failure(
+        outcome=schemas.Outcome.WRONG_ANSWER, message=message, input=test.input, actual=storable(fact.value)
+    )
+
+
+def same(actual: JsonValue, expected: JsonValue) -> bool:
     """Compare as JSON does: 1 is 1.0, and neither is true."""
     if isinstance(actual, bool) or isinstance(expected, bool):
         return actual is expected
     if isinstance(actual, list) and isinstance(expected, list):
-        return len(actual) == len(expected) and all(map(_same, actual, expected))
+        return len(actual) == len(expected) and all(map(same, actual, expected))
     if isinstance(actual, dict) and isinstance(expected, dict):
-        return actual.keys() == expected.keys() and all(_same(actual[key], expected[key]) for key in actual)
+        return actual.keys() == expected.keys() and all(same(actual[key], expected[key]) for key in actual)
     if isinstance(actual, float) and isinstance(expected, int | float):
         return abs(actual - expected) <= 1e-9 * max(abs(actual), abs(expected))
     return actual == expected
 
 
-def _cut_short(outcome: schemas.Outcome, *, test: schemas.TaskTest) -> schemas.Failure:
+def _cut_short(outcome: schemas.Outcome, *, input_: str, expected: JsonValue) -> schemas.Failure:
     message = {
         schemas.Outcome.TIME_LIMIT: "It was stopped: it takes longer than it may.",
         schemas.Outcome.OUTPUT_LIMIT: "It was stopped: it prints or returns more than it may.",
         schemas.Outcome.DIED: "Its process ended before all tests were done.",
     }[outcome]
-    return schemas.Failure(outcome=outcome, message=message, input=test.input, expected=test.expected)
+    return schemas.Failure(outcome=outcome, message=message, input=input_, expected=expected)
 
 
-def _storable(value: JsonValue) -> JsonValue:
+def storable(value: JsonValue) -> JsonValue:
     """Return a value that fits the database and a reader, or what can be shown of it."""
     try:
         json_values.check_storable(value)
@@ -218,4 +293,4 @@ def _storable(value: JsonValue) -> JsonValue:
 
 
 def _storable_text(text: str) -> str:
-    return str(_storable(text))
+    return str(storable(text))

@@ -11,13 +11,36 @@ import json
 import os
 import resource
 import signal
+import sqlite3
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 NOBODY = 65534
+
+MOST_ROWS = 1000
+"""Rows that a query may give."""
+
+LONGEST_CELL = 1024 * 1024
+"""Bytes of one value, and of one statement, in a database of SQL tests."""
+
+ASKING = frozenset(
+    {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+)
+"""What an SQL solution may do."""
+
+MAKING = ASKING | {
+    sqlite3.SQLITE_CREATE_TABLE,
+    sqlite3.SQLITE_CREATE_INDEX,
+    sqlite3.SQLITE_CREATE_VIEW,
+    sqlite3.SQLITE_INSERT,
+    sqlite3.SQLITE_UPDATE,
+    sqlite3.SQLITE_REINDEX,
+    sqlite3.SQLITE_TRANSACTION,
+}
+"""What the tables of SQL tests may be made with."""
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -65,7 +88,7 @@ def _run(job: dict[str, Any], results: Any) -> NoReturn:
     try:
         _give_up_privileges()
         _limit(job)
-        for fact in _facts(job):
+        for fact in _sql_facts(job) if "create" in job else _facts(job):
             _tell(results, fact)
     finally:
         # Not sys.exit: whatever the solution left behind must not run.
@@ -86,6 +109,59 @@ def _facts(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield {"case": number, "value": json.loads(json.dumps(value, allow_nan=False))}
         except BaseException as error:  # noqa: BLE001 - the same
             yield {"case": number, "error": _described(error), "memory": isinstance(error, MemoryError)}
+
+
+def _sql_facts(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for number, tables in enumerate(job["inputs"]):
+        yield {"begun": number}
+        try:
+            database = _furnished(job["create"], tables)
+        except (sqlite3.Error, sqlite3.Warning, OverflowError) as error:
+            yield {"broken": f"The tables cannot be made: {error}", "forbidden": _is_forbidden(error)}
+            return
+        try:
+            yield {"case": number, "value": _asked(database, job["solution"])}
+        except (sqlite3.Error, sqlite3.Warning, MemoryError, ValueError, TypeError) as error:
+            yield {
+                "case": number,
+                "error": str(error) or type(error).__name__,
+                "memory": isinstance(error, MemoryError),
+                "forbidden": _is_forbidden(error),
+            }
+        finally:
+            database.close()
+
+
+def _furnished(create: str, tables: list[dict[str, Any]]) -> sqlite3.Connection:
+    database = sqlite3.connect(":memory:", isolation_level=None)
+    database.execute("PRAGMA temp_store = MEMORY")
+    database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_CELL)
+    database.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    database.set_authorizer(_only(MAKING))
+    database.executescript(create)
+    for table in tables:
+        name = table["table"].replace('"', '""')
+        for row in table["rows"]:
+            places = ", ".join("?" * len(row))
+            database.execute(f'INSERT INTO "{name}" VALUES ({places})', row)  # noqa: S608 - the name is quoted
+    return database
+
+
+def _asked(database: sqlite3.Connection, query: str) -> list[list[Any]]:
+    database.set_authorizer(_only(ASKING))
+    rows = database.execute(query).fetchmany(MOST_ROWS + 1)
+    if len(rows) > MOST_ROWS:
+        raise ValueError(f"It gives more than {MOST_ROWS} rows.")
+    listed: list[list[Any]] = json.loads(json.dumps(rows, allow_nan=False))
+    return listed
+
+
+def _only(allowed: frozenset[int]) -> Callable[..., int]:
+    return lambda action, *_: sqlite3.SQLITE_OK if action in allowed else sqlite3.SQLITE_DENY
+
+
+def _is_forbidden(error: BaseException) -> bool:
+    return "not authorized" in str(error) or "prohibited" in str(error)
 
 
 def _described(error: BaseException) -> str:

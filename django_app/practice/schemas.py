@@ -1,19 +1,33 @@
 """What the practice tools take and answer; every description is read by a model."""
 
+import ast
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from mandate import tools
 
 MAX_TASKS = 10
 MAX_TESTS = 20
+MAX_ROWS = 200
 
 ModuleId = Annotated[int, Field(ge=1, description="The lesson's id.")]
 StudentId = Annotated[int, Field(ge=1, description="The student's id.")]
 TaskId = Annotated[int, Field(ge=1, description="The task's id, as 'add_tasks' answered it.")]
 Code = Annotated[str, Field(max_length=20_000)]
+Cell = str | int | float | bool | None
+
+
+def _is_expression(text: str) -> str:
+    try:
+        ast.parse(text, mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f"It is no Python expression: {error}") from None
+    return text
+
+
+Expression = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_is_expression)]
 
 
 class Answer(BaseModel):
@@ -62,12 +76,13 @@ class TaskDraft(tools.Schema):
         min_length=20,
         max_length=4000,
         description=(
-            "What the student has to do, in Markdown: the name and parameters of the function to write, "
-            "what it returns, and one example."
+            "What the student has to do, in Markdown. In Python: the name and parameters of the function to "
+            "write, what it returns, and one example. In SQL: the tables, and the columns and rows to show."
         ),
     )
     starting_code: Code = Field(
-        default="", description="What the student's editor holds at first: the function's first line."
+        default="",
+        description="What the student's editor holds at first: the function's first line; nothing in SQL.",
     )
 
 
@@ -106,14 +121,67 @@ class TaskTest(tools.Schema):
     )
 
 
+class PropertyTest(tools.Schema):
+    """One check of a solution whose right answers are many, such as a shuffled list."""
+
+    input: Expression = Field(
+        description="A Python expression that calls the function, such as 'shuffled([1, 2])'."
+    )
+    holds: Expression = Field(
+        description=(
+            "A Python expression over `result`, the value of the input as JSON; it must be true, "
+            "such as 'sorted(result) == [1, 2]'."
+        )
+    )
+
+
 class AddTaskTests(tools.Schema):
-    """The tests of one task; they replace any earlier ones."""
+    """The tests of one Python task; they replace any earlier ones."""
 
     task_id: TaskId
-    tests: list[TaskTest] = Field(
+    tests: list[TaskTest | PropertyTest] = Field(
         min_length=1,
         max_length=MAX_TESTS,
         description="Usual cases first, then the edges: nothing, one, repeats, negatives.",
+    )
+
+
+class SqlTable(tools.Schema):
+    """The rows of one table."""
+
+    table: str = Field(min_length=1, max_length=63, description="The table's name.")
+    rows: list[list[Cell]] = Field(
+        max_length=MAX_ROWS, description="Its rows: a value for every column, in the columns' order."
+    )
+
+
+class SqlTest(tools.Schema):
+    """One check of a query: what the tables hold, and what the query must give."""
+
+    tables: list[SqlTable] = Field(
+        max_length=20, description="The rows of the tables; a table that is not named is empty."
+    )
+    expected: list[list[Cell]] = Field(
+        max_length=MAX_ROWS, description="The rows that the query must give, each with its values in order."
+    )
+    in_order: bool = Field(
+        default=False, description="Whether the task asks for the rows in this order and no other."
+    )
+
+
+class AddSqlTests(tools.Schema):
+    """The tables and tests of one SQL task; they replace any earlier ones."""
+
+    task_id: TaskId
+    create: str = Field(
+        min_length=10,
+        max_length=4000,
+        description="The CREATE TABLE statements of all tables, for SQLite, separated by semicolons.",
+    )
+    tests: list[SqlTest] = Field(
+        min_length=1,
+        max_length=MAX_TESTS,
+        description="The usual case first, then the edges: no rows, rows without a partner, repeats, NULL.",
     )
 
 
@@ -130,7 +198,10 @@ class AddTaskSolution(tools.Schema):
     task_id: TaskId
     code: Code = Field(
         min_length=1,
-        description="A whole Python file that defines the function, and neither prints nor reads input.",
+        description=(
+            "In Python a whole file that defines the function, and neither prints nor reads input; "
+            "in SQL one SELECT statement."
+        ),
     )
 
 
@@ -152,6 +223,7 @@ class Outcome(StrEnum):
     WRONG_ANSWER = "wrong_answer"
     RAISED = "raised"
     BROKEN = "broken"
+    FORBIDDEN = "forbidden"
     TIME_LIMIT = "time_limit"
     MEMORY_LIMIT = "memory_limit"
     OUTPUT_LIMIT = "output_limit"
@@ -163,7 +235,10 @@ class Failure(Answer):
 
     outcome: Outcome = Field(description="What kind of failure it is.")
     message: str = Field(description="What happened.")
-    input: str | None = Field(default=None, description="The test's expression; none if no test was reached.")
+    input: str | None = Field(
+        default=None,
+        description="The test's expression, or the rows of its tables; none if no test was reached.",
+    )
     expected: JsonValue = Field(default=None, description="What the test expects.")
     actual: JsonValue = Field(default=None, description="What the solution gave instead.")
 

@@ -11,11 +11,14 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
+from pydantic import TypeAdapter
 
 from mandate.models import AiStatus
 from mandate.services import drafts
-from practice import models, sandbox, schemas
+from practice import models, sandbox, schemas, sql_check
 from shared_schemas import json_values
+
+_PYTHON_TESTS = TypeAdapter(list[schemas.TaskTest | schemas.PropertyTest])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +38,16 @@ def add_drafts(
     )
 
 
-def set_tests(task: models.Task, tests: Sequence[schemas.TaskTest]) -> None:
-    """Replace a draft's tests; it has to be verified again."""
+def set_tests(task: models.Task, tests: Sequence[schemas.TaskTest | schemas.PropertyTest]) -> None:
+    """Replace the tests of a draft in Python; it has to be verified again."""
+    _refuse_other_language(task, models.Module.Language.PYTHON, use="add_sql_tests")
     _change(task, tests=[test.model_dump(mode="json") for test in tests])
+
+
+def set_sql_tests(task: models.Task, tests: Sequence[schemas.SqlTest], *, create: str) -> None:
+    """Replace the tables and tests of a draft in SQL; it has to be verified again."""
+    _refuse_other_language(task, models.Module.Language.SQL, use="add_task_tests")
+    _change(task, tests=[{"create": create, **test.model_dump(mode="json")} for test in tests])
 
 
 def set_solution(task: models.Task, code: str) -> None:
@@ -47,12 +57,22 @@ def set_solution(task: models.Task, code: str) -> None:
 
 def check(task: models.Task) -> Check:
     """Run a task's solution against its tests. It takes seconds: never call it inside a transaction."""
-    if task.module.language != models.Module.Language.PYTHON:
-        raise ValidationError("Only Python tasks can be verified.")
     if not task.tests or not task.solution:
         raise ValidationError("A task needs its tests and its solution before it is verified.")
-    tests = [schemas.TaskTest.model_validate(test) for test in task.tests]
-    return Check(digest=_digest(task), verdict=sandbox.verify(task.solution, tests))
+    is_sql = task.module.language == models.Module.Language.SQL
+    return Check(digest=_digest(task), verdict=_verify_sql(task) if is_sql else _verify_python(task))
+
+
+def _verify_python(task: models.Task) -> schemas.Verdict:
+    return sandbox.verify(task.solution, _PYTHON_TESTS.validate_python(task.tests))
+
+
+def _verify_sql(task: models.Task) -> schemas.Verdict:
+    tests = [
+        schemas.SqlTest.model_validate({name: value for name, value in test.items() if name != "create"})
+        for test in task.tests
+    ]
+    return sql_check.verify(task.solution, create=task.tests[0]["create"], tests=tests)
 
 
 def record_verdict(task: models.Task, checked: Check) -> None:
@@ -109,6 +129,11 @@ def _change(task: models.Task, **fields: object) -> None:
 def _refuse_published(task: models.Task) -> None:
     if task.active:
         raise ValidationError("A published task is changed by people; withdraw it first.")
+
+
+def _refuse_other_language(task: models.Task, language: models.Module.Language, *, use: str) -> None:
+    if task.module.language != language:
+        raise ValidationError(f"The task belongs to a lesson about {task.module.language}; use {use!r}.")
 
 
 def _digest(task: models.Task) -> str:

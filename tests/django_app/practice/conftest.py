@@ -22,6 +22,13 @@ def module(db):
 
 
 @pytest.fixture
+def sql_module(db):
+    return models.Module.objects.create(
+        slug="joins", title="Joins", language="sql", body="Side by side.", published=True
+    )
+
+
+@pytest.fixture
 def make_task(module, agent_user):
     def make(**fields):
         given = {

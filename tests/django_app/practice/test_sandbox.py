@@ -201,3 +201,50 @@ def test_values_are_compared_as_json(actual, expected, same):
     verdict = sandbox.verify("", check((actual, expected)))
 
     assert verdict.passed is same
+
+
+SHUFFLED = [schemas.PropertyTest(input="shuffled([3, 1, 2])", holds="sorted(result) == [1, 2, 3]")]
+
+
+def test_a_property_that_holds_passes():
+    verdict = sandbox.verify("def shuffled(values):\n    return values[::-1]\n", SHUFFLED)
+
+    assert verdict.passed
+
+
+def test_a_property_that_does_not_hold_is_named_with_the_value():
+    verdict = sandbox.verify("def shuffled(values):\n    return values[1:]\n", SHUFFLED)
+
+    failure = verdict.failures[0]
+    assert (failure.outcome, failure.actual) == (OUTCOME.WRONG_ANSWER, [1, 2])
+    assert "sorted(result)" in failure.message
+
+
+def test_a_solution_cannot_make_properties_hold():
+    cheat = "import builtins\nbuiltins.sorted = lambda _: [1, 2, 3]\ndef shuffled(values):\n    return []\n"
+
+    verdict = sandbox.verify(cheat, SHUFFLED)
+
+    assert not verdict.passed
+
+
+@pytest.mark.parametrize(
+    "holds",
+    [
+        pytest.param("result.missing", id="raises"),
+        pytest.param("[0] * 10**10", id="eats memory"),
+        pytest.param("[1 for _ in iter(int, 1)]", id="loops"),
+    ],
+)
+def test_a_property_that_cannot_be_checked_fails(holds):
+    tests = [schemas.PropertyTest(input="shuffled([1])", holds=holds)]
+
+    verdict = sandbox.verify("def shuffled(values):\n    return values\n", tests, limits=SHORT)
+
+    assert "could not be checked" in verdict.failures[0].message
+
+
+@pytest.mark.parametrize("holds", ["result ==", "x = 1", "result) or (True"])
+def test_a_property_must_be_an_expression(holds):
+    with pytest.raises(ValueError, match="no Python expression"):
+        schemas.PropertyTest(input="f()", holds=holds)

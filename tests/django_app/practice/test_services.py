@@ -43,11 +43,25 @@ def test_a_task_without_tests_or_solution_cannot_be_checked(make_task, missing):
         services.check(make_task(**missing))
 
 
-def test_a_task_in_sql_cannot_be_checked_yet(make_task, module):
-    module.language = models.Module.Language.SQL
+def test_a_task_in_sql_is_checked_against_its_tables(make_task, sql_module):
+    task = make_task(module=sql_module, solution="SELECT 2 * number FROM given", tests=[])
+    rows = [schemas.SqlTable(table="given", rows=[[2]])]
+    test = schemas.SqlTest(tables=rows, expected=[[4]])
+    services.set_sql_tests(task, [test], create="CREATE TABLE given (number integer)")
 
-    with pytest.raises(ValidationError, match="Only Python"):
-        services.check(make_task())
+    checked = services.check(task)
+
+    assert checked.verdict.passed
+
+
+def test_tests_of_another_language_are_refused(make_task, sql_module, module):
+    python, sql = make_task(), make_task(module=sql_module)
+    test = schemas.SqlTest(tables=[], expected=[])
+
+    with pytest.raises(ValidationError, match="use 'add_task_tests'"):
+        services.set_sql_tests(python, [test], create="CREATE TABLE given (number integer)")
+    with pytest.raises(ValidationError, match="use 'add_sql_tests'"):
+        services.set_tests(sql, [schemas.TaskTest(input="1", expected=1)])
 
 
 def test_a_verdict_on_an_earlier_solution_is_refused(make_task):
