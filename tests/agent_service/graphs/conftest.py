@@ -1,4 +1,6 @@
 import json
+import sqlite3
+from contextlib import closing
 
 import httpx
 import pytest
@@ -11,7 +13,8 @@ from agent_service.testing import django, model_server, scripts
 from agent_service.tools import binding, client
 from shared_schemas import keys, tools
 
-LESSONS = {1: "Lists and loops", 2: "Functions"}
+LESSONS = {1: "Lists and loops", 2: "Functions", 3: "Joins: asking several tables at once"}
+SQL_LESSONS = {3}
 
 
 class ReadLesson(BaseModel):
@@ -51,6 +54,25 @@ class AddTaskTests(BaseModel):
     tests: list[TaskTest]
 
 
+class SqlTable(BaseModel):
+    table: str
+    rows: list[list[JsonValue]]
+
+
+class SqlTest(BaseModel):
+    tables: list[SqlTable]
+    expected: list[list[JsonValue]]
+    in_order: bool = False
+
+
+class AddSqlTests(BaseModel):
+    """Keep the tables and tests of a task in SQL."""
+
+    task_id: int
+    create: str
+    tests: list[SqlTest]
+
+
 class AddTaskSolution(BaseModel):
     """Keep a task's solution."""
 
@@ -69,7 +91,8 @@ class Course:
 
     def __init__(self):
         self.drafts: dict[int, TaskDraft] = {}
-        self.tests: dict[int, list[TaskTest]] = {}
+        self.tests: dict[int, list[TaskTest] | list[SqlTest]] = {}
+        self.tables: dict[int, str] = {}
         self.solutions: dict[int, str] = {}
         self.published: list[int] = []
 
@@ -78,13 +101,15 @@ class Course:
         subject.offer("read_profile", ReadProfile, self.read_profile, effect=tools.Effect.READ)
         subject.offer("add_tasks", AddTasks, self.add_tasks, return_direct=True)
         subject.offer("add_task_tests", AddTaskTests, self.add_task_tests, return_direct=True)
+        subject.offer("add_sql_tests", AddSqlTests, self.add_sql_tests, return_direct=True)
         subject.offer("add_task_solution", AddTaskSolution, self.add_task_solution, return_direct=True)
         subject.offer("verify_task", TaskId, self.verify_task)
         subject.offer("publish_task", TaskId, self.publish_task, needs_approval=True)
 
     def read_lesson(self, call):
         title = LESSONS[call.module_id]
-        return {"module_id": call.module_id, "title": title, "language": "python", "body": "It costs $5."}
+        language = "sql" if call.module_id in SQL_LESSONS else "python"
+        return {"module_id": call.module_id, "title": title, "language": language, "body": "It costs $5."}
 
     def read_profile(self, call):
         return {"name": "Mira", "level": "beginner", "goals": "Figures.", "notes": "Forgets to return."}
@@ -101,6 +126,10 @@ class Course:
         self.tests[call.task_id] = call.tests
         return {"task_id": call.task_id, "tests": len(call.tests)}
 
+    def add_sql_tests(self, call):
+        self.tables[call.task_id] = call.create
+        return self.add_task_tests(call)
+
     def add_task_solution(self, call):
         self.solutions[call.task_id] = call.code
         return {"task_id": call.task_id}
@@ -110,6 +139,19 @@ class Course:
         return {"task_id": call.task_id, "passed": not failures, "failures": failures}
 
     def fault(self, task_id, test):
+        return self.sql_fault(task_id, test) if task_id in self.tables else self.python_fault(task_id, test)
+
+    def sql_fault(self, task_id, test):
+        with closing(sqlite3.connect(":memory:")) as database:
+            database.executescript(self.tables[task_id])
+            for table in test.tables:
+                for row in table.rows:
+                    database.execute(f"INSERT INTO {table.table} VALUES ({', '.join('?' * len(row))})", row)
+            rows = [list(row) for row in database.execute(self.solutions[task_id])]
+        order = list if test.in_order else sorted
+        return None if order(rows) == order(test.expected) else {"message": f"gave {rows!r}"}
+
+    def python_fault(self, task_id, test):
         names = {}
         try:
             exec(self.solutions[task_id], names)

@@ -40,6 +40,17 @@ async def test_a_lesson_becomes_three_verified_tasks_and_one_is_published(
     }
 
 
+async def test_a_lesson_in_sql_becomes_tasks_with_tables(author, run, subject, course):
+    graph = await author()
+
+    state = await run(graph, {"module_id": 3, "student_id": 1})
+    state = await decide(graph, run, subject, state, subject.approve)
+
+    assert all(report["verified"] for report in state["result"]["tasks"])
+    assert len(course.tables) == 3
+    assert not any(name == "add_task_tests" for name, _ in subject.effects)
+
+
 async def test_nothing_is_published_before_a_person_decides(author, run, course):
     state = await run(await author(), {"module_id": 1, "count": 1})
 
@@ -57,7 +68,7 @@ async def test_a_declined_task_is_reported(author, run, subject, course):
     assert state["result"]["published"] == course.published == []
 
 
-@pytest.mark.parametrize("module_id", [1, 2])
+@pytest.mark.parametrize("module_id", [1, 2, 3])
 async def test_a_wrong_solution_is_repaired_once(author, run, subject, module_id):
     graph = await author("gpt-4.1-careless")
 

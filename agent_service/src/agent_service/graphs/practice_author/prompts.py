@@ -51,7 +51,8 @@ def _asked(material: schemas.Material, template: str, **values: Any) -> list[Any
     if student is not None:
         about = f"{student['name']}, {student['level']}. {student['goals']} {student['notes']}"
     system = _TEMPLATES["author"].substitute(lesson, student=about)
-    return [SystemMessage(system), HumanMessage(_TEMPLATES[template].substitute(values))]
+    question = _TEMPLATES.get(f"{template}.{lesson['language']}", _TEMPLATES[template])
+    return [SystemMessage(system), HumanMessage(question.substitute(values))]
 
 
 def _lines(values: Sequence[Any]) -> str:

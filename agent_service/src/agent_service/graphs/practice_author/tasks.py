@@ -12,6 +12,11 @@ from langgraph.runtime import Runtime
 from agent_service.graphs.practice_author import agents, prompts, schemas
 from agent_service.tools import binding
 
+TESTING = {"python": "add_task_tests", "sql": "add_sql_tests"}
+"""The tool that keeps a task's tests, by the language of its lesson."""
+
+SOLVING = "add_task_solution"
+
 MAX_ROUNDS = 2
 """Verifications of one task: the first, and one after a repair."""
 
@@ -38,26 +43,33 @@ class Steps:
     """The steps that ask a model."""
 
     def __init__(self, model: BaseChatModel, tools: dict[str, BaseTool]) -> None:
-        self.tester = agents.make(model, _some(tools, "add_task_tests"), name="tester")
-        self.solver = agents.make(model, _some(tools, "add_task_solution"), name="solver")
-        both = _some(tools, "add_task_tests", "add_task_solution")
-        self.repairer = agents.make(model, both, name="repairer")
+        self.testers = {
+            language: agents.make(model, _some(tools, testing), name="tester")
+            for language, testing in TESTING.items()
+        }
+        self.solver = agents.make(model, _some(tools, SOLVING), name="solver")
+        self.repairers = {
+            language: agents.make(model, _some(tools, testing, SOLVING), name="repairer")
+            for language, testing in TESTING.items()
+        }
 
     async def write_tests(self, state: schemas.TaskState) -> dict[str, Any]:
-        answer = await _ask(self.tester, prompts.to_test(state["material"], state["task"]))
-        arguments, _ = agents.called(answer, "add_task_tests")
-        return {"tests": arguments["tests"], "round": 0}
+        language = state["material"]["lesson"]["language"]
+        answer = await _ask(self.testers[language], prompts.to_test(state["material"], state["task"]))
+        arguments, _ = agents.called(answer, TESTING[language])
+        return {"tests": _tests(arguments), "round": 0}
 
     async def write_solution(self, state: schemas.TaskState) -> dict[str, Any]:
         answer = await _ask(self.solver, prompts.to_solve(state["material"], state["task"], state["tests"]))
-        agents.called(answer, "add_task_solution")
+        agents.called(answer, SOLVING)
         return {}
 
     async def repair(self, state: schemas.TaskState) -> dict[str, Any]:
+        language = state["material"]["lesson"]["language"]
         question = prompts.to_repair(state["material"], state["task"], state["tests"], state["failures"])
-        answer = await _ask(self.repairer, question)
-        arguments, _ = agents.called(answer, "add_task_tests", "add_task_solution")
-        return {"tests": arguments.get("tests", state["tests"])}
+        answer = await _ask(self.repairers[language], question)
+        arguments, _ = agents.called(answer, TESTING[language], SOLVING)
+        return {"tests": _tests(arguments) or state["tests"]}
 
 
 async def verify(state: schemas.TaskState, runtime: Runtime[Any]) -> dict[str, Any]:
@@ -82,6 +94,11 @@ async def _ask(agent: agents.Agent, question: list[AnyMessage]) -> list[AnyMessa
     answer = await agent.ainvoke({"messages": question})
     messages: list[AnyMessage] = answer["messages"]
     return messages
+
+
+def _tests(arguments: dict[str, Any]) -> list[Any]:
+    tables = [{"create": arguments["create"]}] if "create" in arguments else []
+    return tables + arguments.get("tests", [])
 
 
 def _some(tools: dict[str, BaseTool], *names: str) -> list[BaseTool]:
