@@ -100,14 +100,6 @@ async def test_interrupt_ends_the_runs_that_nobody_has_begun(services, submissio
     assert ended.status is run.RunStatus.INTERRUPTED
 
 
-@pytest.mark.parametrize("strategy", [run.MultitaskStrategy.ROLLBACK])
-async def test_what_is_not_there_yet_is_refused(services, submission, strategy):
-    with pytest.raises(exceptions.RequestError) as refused:
-        await services.queue.submit(submission(multitask_strategy=strategy))
-
-    assert refused.value.code is ErrorCode.NOT_OFFERED
-
-
 async def test_a_run_that_no_worker_has_is_cancelled_at_once(services, submission):
     pending = await services.queue.submit(submission())
 

@@ -27,7 +27,7 @@ async def pool(database_url):
 @pytest.fixture
 async def events(database_url, pool):
     async with (
-        database.open_listener(database_url, channels=[log.CHANNEL]) as listener,
+        database.open_listener(database_url, channels=[log.CHANNEL, log.THREAD_CHANNEL]) as listener,
         log.open_log(pool, listener) as opened,
     ):
         yield opened
@@ -37,7 +37,7 @@ async def events(database_url, pool):
 async def elsewhere(database_url, pool):
     """The log of another process."""
     async with (
-        database.open_listener(database_url, channels=[log.CHANNEL]) as listener,
+        database.open_listener(database_url, channels=[log.CHANNEL, log.THREAD_CHANNEL]) as listener,
         log.open_log(pool, listener) as opened,
     ):
         yield opened

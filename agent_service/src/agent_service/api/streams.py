@@ -16,7 +16,7 @@ from agent_service import bootstrap, exceptions
 from agent_service.api import payloads
 from agent_service.engine import run
 from agent_service.events import log, sse
-from shared_schemas.problems import ErrorCode
+from shared_schemas.problems import ErrorCode, Failure
 
 ERROR = "__error__"
 INTERRUPT = "__interrupt__"
@@ -67,13 +67,10 @@ class Follower:
             background=BackgroundTask(self._cancel, row) if cancel_on_disconnect else None,
         )
 
-    async def end_of(self, row: run.Run) -> run.Run:
-        """Return the run as it ended."""
-        if row.ended:
-            return row
-        async for _ in self.services.events.read(row.run_id):
-            pass
-        return await self.services.repository.run(row.run_id, thread_id=row.thread_id, owner=row.owner)
+    async def end_of(self, row: run.Run) -> None:
+        """Wait until the run has ended, or was taken back."""
+        if not row.ended:
+            await self.services.events.ended(row.run_id)
 
     def _keep_alive(self, chunks: AsyncIterator[bytes], beat: bytes) -> AsyncIterator[bytes]:
         every = self.services.settings.stream_heartbeat
@@ -83,23 +80,38 @@ class Follower:
         try:
             yield orjson.dumps(await self._outcome(row))
         except exceptions.RequestError as gone:
-            yield orjson.dumps({ERROR: {"error": gone.code, "message": gone.detail}})
+            yield orjson.dumps(_error(gone))
 
     async def _outcome(self, row: run.Run) -> Any:
-        ended = await self.end_of(row)
-        if ended.error is not None:
-            return {ERROR: {"error": ended.error.code, "message": ended.error.message}}
-        thread = await self.services.repository.thread(row.thread_id, owner=row.owner)
-        interrupts = [interrupt for pending in thread.interrupts.values() for interrupt in pending]
+        await self.end_of(row)
+        result = await self.services.repository.result(row.run_id)
+        if result is None:
+            return await self._without_result(row)
+        if result.error is not None:
+            return _error(result.error)
+        interrupts = [interrupt for pending in result.interrupts.values() for interrupt in pending]
         if not interrupts:
-            return thread.values
-        return (thread.values if isinstance(thread.values, dict) else {}) | {INTERRUPT: interrupts}
+            return result.values
+        return (result.values if isinstance(result.values, dict) else {}) | {INTERRUPT: interrupts}
+
+    async def _without_result(self, row: run.Run) -> Any:
+        """Return what is known of a run whose result is kept no longer, or that was rolled back."""
+        ended = await self.services.repository.run(row.run_id, thread_id=row.thread_id, owner=row.owner)
+        if ended.error is not None:
+            return _error(ended.error)
+        thread = await self.services.repository.thread(row.thread_id, owner=row.owner)
+        return thread.values
 
     async def _cancel(self, row: run.Run) -> None:
         # Runs after the answer ended, whoever ended it; a service that stops leaves its runs to another one.
         if not self.stopping.is_set():
             with suppress(exceptions.RequestError):
                 await self.services.queue.cancel(row.run_id, thread_id=row.thread_id, owner=row.owner)
+
+
+def _error(failure: Failure | exceptions.RequestError) -> dict[str, Any]:
+    message = failure.message if isinstance(failure, Failure) else failure.detail
+    return {ERROR: {"error": failure.code, "message": message}}
 
 
 def location(row: run.Run, following: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from agent_service import database, webhooks
+from agent_service import checkpointing, database, webhooks
 from agent_service.engine import encoding, jobs, rows, run
 from agent_service.events import log
 from shared_schemas.webhooks import RunEnded
@@ -19,17 +19,34 @@ async def follow_up(
     await log.end(connection, ended.run_id, events)
     if ended.webhook_url is not None:
         await webhooks.enqueue(connection, url=ended.webhook_url, ended=_webhook(ended))
-    following = await _next(connection, ended)
-    # A run in front of the ended one was queued when it came to the front.
-    if following is not None and following.ordinal > ended.ordinal:
-        await jobs.enqueue(connection, following)
+    following = await promote(connection, ended)
     values = {
+        "run_id": ended.run_id,
         "thread_id": ended.thread_id,
-        "status": outcome.thread_status if following is None else run.ThreadStatus.BUSY,
+        "busy": None if following is None else run.ThreadStatus.BUSY,
+        "resting": outcome.thread_status,
         "values": None if outcome.values is None else encoding.storable(outcome.values),
         "interrupts": None if outcome.interrupts is None else encoding.storable(outcome.interrupts),
+        "error": rows.stored_failure(ended.error),
     }
-    await connection.execute(rows.QUERIES["leave_thread"], values)
+    await connection.execute(rows.QUERIES["end_thread"], values)
+    if ended.takes_its_thread and following is None:
+        # What it left stays for those who wait for it: its events and its result.
+        await connection.execute(rows.QUERIES["drop_thread"], {"thread_id": ended.thread_id})
+        await checkpointing.delete(connection, ended.thread_id)
+
+
+async def promote(connection: database.Connection, leaving: run.Run) -> run.Run | None:
+    """Return the first of the thread's other runs; queue it if it waited behind the leaving one."""
+    cursor = await connection.execute(
+        rows.QUERIES["next_run"], {"leaving": leaving.run_id, "thread_id": leaving.thread_id}
+    )
+    row = await cursor.fetchone()
+    following = None if row is None else rows.run_from(row)
+    # A run in front was queued when it came to the front, and one that waits for its time is in nobody's way.
+    if following is not None and following.ordinal > leaving.ordinal and not leaving.scheduled:
+        await jobs.enqueue(connection, following)
+    return following
 
 
 async def stay(connection: database.Connection, unfinished: run.Run, values: run.JsonObject | None) -> None:
@@ -37,12 +54,6 @@ async def stay(connection: database.Connection, unfinished: run.Run, values: run
     values_ = None if values is None else encoding.storable(values)
     told = {"thread_id": unfinished.thread_id, "status": run.ThreadStatus.BUSY}
     await connection.execute(rows.QUERIES["leave_thread"], told | {"values": values_, "interrupts": None})
-
-
-async def _next(connection: database.Connection, ended: run.Run) -> run.Run | None:
-    cursor = await connection.execute(rows.QUERIES["next_run"], {"thread_id": ended.thread_id})
-    row = await cursor.fetchone()
-    return None if row is None else rows.run_from(row)
 
 
 def _webhook(ended: run.Run) -> RunEnded:

@@ -15,7 +15,19 @@ from langgraph.runtime import RunControl
 from langgraph.types import Command, Send, StateSnapshot
 
 from agent_service import checkpointing, exceptions, models
-from agent_service.engine import budget, encoding, failures, leases, resumes, retrying, run, streaming, usage
+from agent_service.engine import (
+    budget,
+    encoding,
+    failures,
+    leases,
+    repairs,
+    resumes,
+    retrying,
+    run,
+    streaming,
+    throttling,
+    usage,
+)
 from agent_service.events import log
 from agent_service.graphs import registry
 from agent_service.tools import binding, client
@@ -47,6 +59,8 @@ class Executor:
 
     max_attempts: int
     retry_delay: timedelta
+
+    throttle: throttling.Throttle
 
     def open(self, claim: run.Claim, pen: log.Pen) -> "Execution":
         asked = claim.run.payload
@@ -91,7 +105,7 @@ class Execution:
         asked = self.claim.run
         await self._say("metadata", {RUN_ID: asked.run_id, "attempt": asked.attempt})
         try:
-            async with asyncio.timeout(self.shared.run_timeout.total_seconds()) as clock:
+            async with asyncio.timeout(self._run_seconds) as clock:
                 await self._run_graph(clock)
         except (GraphDrained, exceptions.LeaseLost):
             raise
@@ -120,6 +134,11 @@ class Execution:
         return self._outcome(run.RunStatus.INTERRUPTED, status, snapshot)
 
     @property
+    def _run_seconds(self) -> float:
+        rules = self.shared.registry.rules_of(self.claim.run.graph_id)
+        return rules.timeout or self.shared.run_timeout.total_seconds()
+
+    @property
     def _spent(self) -> exceptions.RunFailed | None:
         limited = self.counter.budget
         return None if limited is None else limited.spent
@@ -143,6 +162,10 @@ class Execution:
                 durability=asked.durability or ("sync" if session else None),  # type: ignore[arg-type]
                 control=self.control,
             )
+            if self.shared.throttle.rates:
+                self.counter.gate = throttling.Gate(
+                    throttle=self.shared.throttle, loop=asyncio.get_running_loop()
+                )
             with usage.counted(self.counter):
                 async for name, text in self.reading.events(chunks):
                     await self.shared.events.append(self.pen, name, text)
@@ -232,8 +255,10 @@ class Execution:
     async def _given(self, graph: registry.Graph, config: RunnableConfig) -> tuple[Any, RunnableConfig]:
         """Return what to call the graph with, so that nothing enters its state twice."""
         payload = self.claim.run.payload
+        if self.claim.run.goes_on and self.claim.run.mandate_run is None:
+            await self.shared.leases.note_beginning(self.claim)
         if not self.claim.resumed and payload.command is None:
-            return payload.input, config
+            return await self._mended(graph, config), config
         latest = _at_latest(config)
         if self.claim.resumed:
             snapshot = await graph.aget_state(latest)
@@ -241,10 +266,17 @@ class Execution:
                 self.reading.known = await self.shared.events.last(self.claim.run.run_id, streaming.VALUES)
                 return None, latest
         if payload.command is None:
-            return payload.input, config
+            return await self._mended(graph, config), config
         command = await self._resolved(payload.command, await graph.aget_state(config))
         crashing.point("resume.after_read")
         return _command(command), config
+
+    async def _mended(self, graph: registry.Graph, config: RunnableConfig) -> Any:
+        payload = self.claim.run.payload
+        given = payload.input
+        if given is None or (self.claim.found is run.ThreadStatus.IDLE and payload.checkpoint is None):
+            return given
+        return repairs.mend(given, (await graph.aget_state(config)).values)
 
     async def _resolved(self, command: run.JsonObject, snapshot: StateSnapshot) -> run.JsonObject:
         pending = [item.id for item in snapshot.interrupts]
@@ -292,9 +324,8 @@ class Execution:
             spent = f"A limit of the run is used up: it has worked for the {self.time_limit} seconds it may."
             failure = Failure(code=ErrorCode.LIMIT_SPENT, message=spent)
             return await self._failed(run.RunStatus.TIMEOUT, failure)
-        seconds = self.shared.run_timeout.total_seconds()
         failure = Failure(
-            code=ErrorCode.RUN_TIMEOUT, message=f"The run took longer than {seconds:g} seconds."
+            code=ErrorCode.RUN_TIMEOUT, message=f"The run took longer than {self._run_seconds:g} seconds."
         )
         return await self._failed(run.RunStatus.TIMEOUT, failure)
 

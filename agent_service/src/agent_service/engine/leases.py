@@ -6,7 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from agent_service import database, exceptions
-from agent_service.engine import endings, jobs, rows, run
+from agent_service.engine import endings, jobs, rollbacks, rows, run
 from agent_service.events import log
 from shared_schemas import crashing
 from shared_schemas.usage import ModelUsage
@@ -23,11 +23,9 @@ class Leases:
 
     async def claim(self, run_id: UUID) -> run.Claim | None:
         """Take a run under a new epoch; nothing if it has ended."""
-        async with self.pool.connection() as connection:
-            cursor = await connection.execute(
-                rows.QUERIES["claim_run"], {"run_id": run_id, "worker": self.worker}
-            )
-            row = await cursor.fetchone()
+        row = await self._claimed(run_id)
+        if row is None and await self._comes_due(run_id):
+            row = await self._claimed(run_id)
         if row is None:
             return None
         return run.Claim(
@@ -35,7 +33,13 @@ class Leases:
             epoch=row["epoch"],
             resumed=row["epoch_before"] is not None,
             last_seq=row["last_seq"],
+            found=run.ThreadStatus(row["found"]),
         )
+
+    async def note_beginning(self, claim: run.Claim) -> None:
+        """Keep what undoing the run needs, before it writes its first word."""
+        async with self.pool.connection() as connection:
+            await rollbacks.note_beginning(connection, claim.run)
 
     async def keep_command(self, claim: run.Claim, command: run.JsonObject) -> None:
         """Replace a run's command by one that means the same however often it is given.
@@ -69,7 +73,10 @@ class Leases:
             await connection.execute(rows.QUERIES["lock_thread"], {"thread_id": claim.run.thread_id})
             row = await _held(connection, "end_run", claim, **rows.ending_values(outcome))
             ended = rows.run_from(row)
-            await endings.follow_up(connection, ended, outcome=outcome, events=events)
+            if ended.cancel_action is run.CancelAction.ROLLBACK:
+                await rollbacks.undo(connection, ended)
+            else:
+                await endings.follow_up(connection, ended, outcome=outcome, events=events)
             crashing.point("worker.in_end")
         return ended
 
@@ -109,8 +116,15 @@ class Leases:
             await connection.execute(rows.QUERIES["lock_thread"], {"thread_id": claim.run.thread_id})
             row = await _held(connection, "postpone_run", claim, usage=rows.stored_usage(used), pause=pause)
             await log.keep(connection, claim.run.run_id, events)
+            await rollbacks.note_state(connection, claim.run)
             await endings.stay(connection, claim.run, values)
             await jobs.enqueue(connection, rows.run_from(row))
+
+    async def lanes(self) -> set[str]:
+        """Return the lanes in which runs stand now, those of graphs that are no more limited among them."""
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(rows.QUERIES["lanes"])
+            return {row["lane"] for row in await cursor.fetchall()}
 
     async def adopt_orphans(self) -> list[UUID]:
         """Queue runs again that wait for a worker and have no job, however that came about."""
@@ -120,6 +134,30 @@ class Leases:
             for orphan in orphans:
                 await jobs.enqueue(connection, orphan)
         return [orphan.run_id for orphan in orphans]
+
+    async def _claimed(self, run_id: UUID) -> rows.Row | None:
+        values = {"run_id": run_id, "worker": self.worker}
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(rows.QUERIES["claim_run"], values)
+            return await cursor.fetchone()
+
+    async def _comes_due(self, run_id: UUID) -> bool:
+        """Give a run whose time has come its place in its thread; tell whether that is the first."""
+        async with self.pool.connection() as connection, connection.transaction():
+            cursor = await connection.execute(rows.QUERIES["scheduled_run"], {"run_id": run_id})
+            waiting = await cursor.fetchone()
+            if waiting is None:
+                return False
+            await connection.execute(rows.QUERIES["lock_thread"], waiting)
+            cursor = await connection.execute(rows.QUERIES["come_due"], {"run_id": run_id})
+            row = await cursor.fetchone()
+            if row is None:
+                return False
+            due = rows.run_from(row)
+            await connection.execute(rows.QUERIES["occupy_thread"], rows.occupying(due))
+            cursor = await connection.execute(rows.QUERIES["contenders"], waiting)
+            first = await cursor.fetchone()
+            return first is not None and first["run_id"] == run_id
 
 
 async def _held(connection: database.Connection, query: str, claim: run.Claim, **values: object) -> rows.Row:

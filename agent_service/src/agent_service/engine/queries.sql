@@ -30,7 +30,12 @@ WHERE thread_id = %(thread_id)s AND owner = %(owner)s
 RETURNING *
 
 -- name: occupy_thread
-UPDATE threads SET status = 'busy', metadata = metadata || %(metadata)s, updated_at = now()
+UPDATE threads
+SET status = CASE WHEN %(scheduled)s THEN status ELSE 'busy' END,
+    resting = CASE WHEN status = 'busy' THEN resting ELSE status END,
+    metadata = metadata || %(metadata)s,
+    mandated = mandated OR %(mandated)s,
+    updated_at = now()
 WHERE thread_id = %(thread_id)s
 RETURNING pg_notify('mandate_threads', thread_id::text)
 
@@ -43,12 +48,12 @@ DELETE FROM threads WHERE thread_id = %(thread_id)s
 
 -- name: insert_run
 INSERT INTO runs (
-    run_id, thread_id, assistant_id, graph_id, owner, payload, metadata, multitask_strategy, priority,
-    not_before, webhook_url, idempotency_key, body_digest
+    run_id, thread_id, assistant_id, graph_id, owner, payload, metadata, multitask_strategy, priority, lane,
+    not_before, scheduled, webhook_url, idempotency_key, body_digest
 )
 VALUES (
     %(run_id)s, %(thread_id)s, %(assistant_id)s, %(graph_id)s, %(owner)s, %(payload)s, %(metadata)s,
-    %(multitask_strategy)s, %(priority)s, now() + %(after)s, %(webhook_url)s, %(key)s, %(digest)s
+    %(multitask_strategy)s, %(priority)s, %(lane)s, now() + %(after)s, %(scheduled)s, %(webhook_url)s, %(key)s, %(digest)s
 )
 RETURNING *
 
@@ -69,10 +74,36 @@ SELECT * FROM runs
 WHERE thread_id = %(thread_id)s AND status IN ('pending', 'running')
 ORDER BY ordinal
 
+-- name: contenders
+SELECT * FROM runs
+WHERE thread_id = %(thread_id)s AND status IN ('pending', 'running') AND NOT scheduled
+ORDER BY ordinal
+
+-- name: unfinished_of
+SELECT runs.run_id, runs.thread_id FROM runs JOIN threads USING (thread_id)
+WHERE runs.owner = %(owner)s
+    AND runs.status = ANY(%(statuses)s)
+    AND (%(thread_id)s::uuid IS NULL OR runs.thread_id = %(thread_id)s)
+    AND NOT (threads.mandated AND %(by_person)s)
+ORDER BY runs.ordinal DESC
+
+-- name: come_due
+UPDATE runs SET scheduled = false, ordinal = DEFAULT, updated_at = now()
+WHERE run_id = %(run_id)s AND status = 'pending' AND scheduled
+RETURNING *
+
+-- name: scheduled_run
+SELECT thread_id FROM runs WHERE run_id = %(run_id)s AND status = 'pending' AND scheduled
+
 -- name: ask_to_cancel
-UPDATE runs SET cancel_action = %(action)s, updated_at = now()
+UPDATE runs
+SET cancel_action = CASE WHEN cancel_action = 'rollback' THEN cancel_action ELSE %(action)s END,
+    updated_at = now()
 WHERE run_id = %(run_id)s AND status = 'running'
 RETURNING *, pg_notify('mandate_cancels', run_id::text) AS notified
+
+-- name: still_pending
+SELECT FROM runs WHERE run_id = %(run_id)s AND status = 'pending' FOR UPDATE
 
 -- name: cancel_pending
 UPDATE runs
@@ -85,8 +116,9 @@ UPDATE runs
 SET status = 'running', attempt = attempt + 1, epoch = nextval('run_epochs'), worker = %(worker)s,
     started_at = coalesce(started_at, now()), updated_at = now()
 FROM (SELECT run_id, epoch FROM runs WHERE run_id = %(run_id)s FOR UPDATE) AS before
-WHERE runs.run_id = before.run_id AND status IN ('pending', 'running')
+WHERE runs.run_id = before.run_id AND status IN ('pending', 'running') AND NOT scheduled
 RETURNING runs.*, before.epoch AS epoch_before,
+    (SELECT resting FROM threads WHERE threads.thread_id = runs.thread_id) AS found,
     (SELECT coalesce(max(seq), 0) FROM run_events WHERE run_events.run_id = runs.run_id) AS last_seq
 
 -- name: release_run
@@ -119,9 +151,43 @@ RETURNING *
 
 -- name: next_run
 SELECT * FROM runs
-WHERE thread_id = %(thread_id)s AND status IN ('pending', 'running')
+WHERE thread_id = %(thread_id)s
+    AND run_id <> %(leaving)s
+    AND status IN ('pending', 'running')
+    AND NOT scheduled
 ORDER BY ordinal
 LIMIT 1
+
+-- name: end_thread
+WITH rested AS (
+    UPDATE threads
+    SET status = coalesce(%(busy)s::text, %(resting)s),
+        resting = %(resting)s,
+        state_values = coalesce(%(values)s::jsonb, state_values),
+        interrupts = coalesce(%(interrupts)s::jsonb, interrupts),
+        state_updated_at = now(),
+        updated_at = now()
+    WHERE thread_id = %(thread_id)s
+    RETURNING state_values, interrupts
+)
+INSERT INTO run_results (run_id, state_values, interrupts, error)
+SELECT %(run_id)s, state_values, interrupts, %(error)s::jsonb FROM rested
+
+-- name: drop_thread
+DELETE FROM threads WHERE thread_id = %(thread_id)s
+
+-- name: result
+SELECT state_values, interrupts, error FROM run_results WHERE run_id = %(run_id)s
+
+-- name: delete_run
+WITH events AS (
+    DELETE FROM run_events WHERE run_id = %(run_id)s
+), result AS (
+    DELETE FROM run_results WHERE run_id = %(run_id)s
+), gone AS (
+    DELETE FROM runs WHERE run_id = %(run_id)s
+)
+SELECT pg_notify('mandate_events', %(wakes)s)
 
 -- name: leave_thread
 UPDATE threads
@@ -132,17 +198,24 @@ SET status = %(status)s,
     updated_at = now()
 WHERE thread_id = %(thread_id)s
 
+-- name: lanes
+SELECT DISTINCT lane FROM runs WHERE status IN ('pending', 'running')
+
 -- name: orphans
 SELECT runs.* FROM runs
 WHERE runs.status IN ('pending', 'running')
     AND runs.updated_at < now() - %(silence)s
-    AND NOT EXISTS (
-        SELECT FROM runs AS earlier
-        WHERE earlier.thread_id = runs.thread_id
-            AND earlier.status IN ('pending', 'running')
-            AND earlier.ordinal < runs.ordinal
+    AND (
+        runs.scheduled
+        OR NOT EXISTS (
+            SELECT FROM runs AS earlier
+            WHERE earlier.thread_id = runs.thread_id
+                AND earlier.status IN ('pending', 'running')
+                AND NOT earlier.scheduled
+                AND earlier.ordinal < runs.ordinal
+        )
     )
     AND NOT EXISTS (
-        SELECT FROM pgqueuer WHERE pgqueuer.entrypoint = 'run' AND pgqueuer.payload = uuid_send(runs.run_id)
+        SELECT FROM pgqueuer WHERE pgqueuer.entrypoint = runs.lane AND pgqueuer.payload = uuid_send(runs.run_id)
     )
 FOR UPDATE OF runs SKIP LOCKED

@@ -1,18 +1,23 @@
 """Takes runs in, and takes them back. One transaction writes a run's row and, at the head, its job."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from agent_service import database, exceptions
-from agent_service.engine import endings, jobs, repository, resumes, rows, run, streaming
+from agent_service.engine import cancels, jobs, repository, resumes, rows, run
 from shared_schemas import crashing
 from shared_schemas.problems import ErrorCode
 
 CANCEL_CHANNEL = "mandate_cancels"
+
+_ACTIONS = {
+    run.MultitaskStrategy.INTERRUPT: run.CancelAction.INTERRUPT,
+    run.MultitaskStrategy.ROLLBACK: run.CancelAction.ROLLBACK,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,22 +25,16 @@ class RunQueue:
     """The API's side of the queue; workers take from it."""
 
     pool: database.Pool
+    limited: Collection[str] = ()
+    """The graphs of which only so many runs work at a time."""
 
     async def submit(self, submission: run.Submission) -> run.Run:
         """Keep a run and queue it, or return the one its idempotency key made before.
 
         Raises:
             RequestError: NOT_FOUND for the thread, THREAD_BUSY, IDEMPOTENCY_KEY_REUSED, NO_SUCH_INTERRUPT,
-                NOT_OFFERED for a strategy that is not there yet.
+                FORBIDDEN for a person on the thread of a mandate, CONFLICT for one that is not rolled back.
         """
-        if submission.multitask_strategy is run.MultitaskStrategy.ROLLBACK:
-            raise exceptions.RequestError(
-                ErrorCode.NOT_OFFERED, "The strategy 'rollback' is not offered yet; use 'interrupt'."
-            )
-        if unknown := sorted(set(submission.payload.stream_modes) - streaming.OFFERED):
-            raise exceptions.RequestError(
-                ErrorCode.NOT_OFFERED, f"These stream modes are not offered yet: {', '.join(unknown)}."
-            )
         if known := await self._known(submission):
             return known
         try:
@@ -54,33 +53,78 @@ class RunQueue:
         *,
         thread_id: UUID,
         owner: str,
+        by_person: bool = False,
         action: run.CancelAction = run.CancelAction.INTERRUPT,
     ) -> run.Run:
-        """Ask for a run's end; one that no worker has ends at once. Reading its events shows when it did.
+        """Ask for a run's end; one that no worker has ends at once. Waiting for its end shows when it did.
 
         Raises:
-            RequestError: NOT_FOUND; NOT_OFFERED for a rollback; CONFLICT if it has ended.
+            RequestError: NOT_FOUND; FORBIDDEN for a person on the thread of a mandate;
+                CONFLICT if it has ended, or has a mandate and was to be rolled back.
         """
-        if action is run.CancelAction.ROLLBACK:
-            raise exceptions.RequestError(
-                ErrorCode.NOT_OFFERED, "The action 'rollback' is not offered yet; use 'interrupt'."
-            )
         async with self.pool.connection() as connection, connection.transaction():
-            await _lock_thread(connection, thread_id, owner=owner)
-            cursor = await connection.execute(
-                rows.QUERIES["run"], {"run_id": run_id, "thread_id": thread_id, "owner": owner}
-            )
-            row = await cursor.fetchone()
-            if row is None:
-                raise exceptions.RequestError(ErrorCode.NOT_FOUND, f"There is no run {str(run_id)!r}.")
-            unfinished = rows.run_from(row)
+            thread = await _lock_thread(connection, thread_id, owner=owner, by_person=by_person)
+            unfinished = await _find(connection, run_id, thread)
             if unfinished.ended:
                 raise exceptions.RequestError(
                     ErrorCode.CONFLICT, f"The run has ended already: {unfinished.status.value}."
                 )
-            cancelled = await _cancel(connection, unfinished, action)
+            cancelled = await cancels.cancel(connection, unfinished, thread=thread, action=action)
             crashing.point("stop.before_commit")
             return cancelled
+
+    async def cancel_each(
+        self,
+        run_ids: Iterable[UUID],
+        *,
+        thread_id: UUID,
+        owner: str,
+        by_person: bool = False,
+        action: run.CancelAction = run.CancelAction.INTERRUPT,
+    ) -> None:
+        """Ask for the end of several runs of a thread, of all of them or of none.
+
+        Raises:
+            RequestError: NOT_FOUND; FORBIDDEN and CONFLICT as for one.
+        """
+        async with self.pool.connection() as connection, connection.transaction():
+            thread = await _lock_thread(connection, thread_id, owner=owner, by_person=by_person)
+            unwanted = [await _find(connection, run_id, thread) for run_id in run_ids]
+            # From the back, so that none comes to the front only to be cancelled there.
+            for item in sorted(unwanted, key=lambda unfinished: unfinished.ordinal, reverse=True):
+                if not item.ended:
+                    await cancels.cancel(connection, item, thread=thread, action=action)
+
+    async def unfinished(
+        self, statuses: Iterable[run.RunStatus], *, owner: str, thread_id: UUID | None, by_person: bool
+    ) -> dict[UUID, list[UUID]]:
+        """Return the owner's runs that are pending or running, by thread; for a person, those without mandate."""
+        values = {
+            "owner": owner,
+            "statuses": list(statuses),
+            "thread_id": thread_id,
+            "by_person": by_person,
+        }
+        found: dict[UUID, list[UUID]] = {}
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(rows.QUERIES["unfinished_of"], values)
+            for row in await cursor.fetchall():
+                found.setdefault(row["thread_id"], []).append(row["run_id"])
+        return found
+
+    async def delete(self, run_id: UUID, *, thread_id: UUID, owner: str, by_person: bool = False) -> None:
+        """Delete a run that has ended, with its events; its thread and the checkpoints stay.
+
+        Raises:
+            RequestError: NOT_FOUND; FORBIDDEN for a person on the thread of a mandate; CONFLICT before its end.
+        """
+        async with self.pool.connection() as connection, connection.transaction():
+            thread = await _lock_thread(connection, thread_id, owner=owner, by_person=by_person)
+            unwanted = await _find(connection, run_id, thread)
+            if not unwanted.ended:
+                raise exceptions.RequestError(ErrorCode.CONFLICT, "The run has not ended; cancel it first.")
+            values = {"run_id": run_id, "wakes": str(run_id)}
+            await connection.execute(rows.QUERIES["delete_run"], values)
 
     async def _known(self, submission: run.Submission) -> run.Run | None:
         if submission.idempotency is None:
@@ -98,59 +142,58 @@ class RunQueue:
         async with self.pool.connection() as connection, connection.transaction():
             if submission.create_thread:
                 await connection.execute(rows.QUERIES["insert_thread"], _thread_values(submission))
-            thread = await _lock_thread(connection, submission.thread_id, owner=submission.owner)
-            waiting = await _make_room(connection, submission)
+            thread = await _lock_thread(
+                connection, submission.thread_id, owner=submission.owner, by_person=submission.by_person
+            )
+            waiting = submission.scheduled or await _make_room(connection, submission, thread)
             submission = _resolved(submission, thread, waiting=waiting)
-            kept = await _insert(connection, submission)
-            if not waiting:
+            lane = jobs.lane(submission.graph_id, limited=self.limited)
+            kept = await _insert(connection, submission, lane=lane)
+            # One that is scheduled has its job from the start; it asks for its place when that comes.
+            if submission.scheduled or not waiting:
                 await jobs.enqueue(connection, kept)
             crashing.point("submission.before_commit")
             return kept
 
 
-async def _lock_thread(connection: database.Connection, thread_id: UUID, *, owner: str) -> run.Thread:
+async def _lock_thread(
+    connection: database.Connection, thread_id: UUID, *, owner: str, by_person: bool
+) -> run.Thread:
     cursor = await connection.execute(rows.QUERIES["lock_thread"], {"thread_id": thread_id})
     row = await cursor.fetchone()
     if row is None or row["owner"] != owner:
         raise exceptions.RequestError(ErrorCode.NOT_FOUND, f"There is no thread {str(thread_id)!r}.")
-    return rows.thread_from(row)
+    thread = rows.thread_from(row)
+    if by_person and thread.mandated:
+        raise exceptions.RequestError(
+            ErrorCode.FORBIDDEN, "Runs with a mandate are started, resumed and cancelled in Django."
+        )
+    return thread
 
 
-async def _make_room(connection: database.Connection, submission: run.Submission) -> bool:
+async def _find(connection: database.Connection, run_id: UUID, thread: run.Thread) -> run.Run:
+    values = {"run_id": run_id, "thread_id": thread.thread_id, "owner": thread.owner}
+    cursor = await connection.execute(rows.QUERIES["run"], values)
+    row = await cursor.fetchone()
+    if row is None:
+        raise exceptions.RequestError(ErrorCode.NOT_FOUND, f"There is no run {str(run_id)!r}.")
+    return rows.run_from(row)
+
+
+async def _make_room(connection: database.Connection, submission: run.Submission, thread: run.Thread) -> bool:
     """Do what the strategy says about the thread's unfinished runs; tell whether the new run has to wait."""
-    cursor = await connection.execute(rows.QUERIES["unfinished_runs"], {"thread_id": submission.thread_id})
+    cursor = await connection.execute(rows.QUERIES["contenders"], {"thread_id": submission.thread_id})
     unfinished = [rows.run_from(row) for row in await cursor.fetchall()]
     if unfinished and submission.multitask_strategy is run.MultitaskStrategy.REJECT:
         raise exceptions.RequestError(ErrorCode.THREAD_BUSY, "A run of the thread is not ended.")
-    if submission.multitask_strategy is run.MultitaskStrategy.INTERRUPT:
-        # From the back, so that none comes to the front only to be cancelled there.
-        after = [await _cancel(connection, item, run.CancelAction.INTERRUPT) for item in reversed(unfinished)]
-        return any(not item.ended for item in after)
-    return bool(unfinished)
-
-
-async def _cancel(connection: database.Connection, unfinished: run.Run, action: run.CancelAction) -> run.Run:
-    pending = unfinished.status is run.RunStatus.PENDING
-    query = "cancel_pending" if pending else "ask_to_cancel"
-    cursor = await connection.execute(rows.QUERIES[query], {"run_id": unfinished.run_id, "action": action})
-    row = await cursor.fetchone()
-    if row is None:
-        # A worker claimed it in between: claiming takes the run's row alone.
-        return await _cancel(connection, replace(unfinished, status=run.RunStatus.RUNNING), action)
-    cancelled = rows.run_from(row)
-    if pending:
-        outcome = run.Outcome(status=cancelled.status, thread_status=await _rest(connection, cancelled))
-        await endings.follow_up(connection, cancelled, outcome=outcome)
-    return cancelled
-
-
-async def _rest(connection: database.Connection, cancelled: run.Run) -> run.ThreadStatus:
-    cursor = await connection.execute(rows.QUERIES["lock_thread"], {"thread_id": cancelled.thread_id})
-    row = await cursor.fetchone()
-    assert row is not None
-    # One that a worker had begun left its thread in the middle.
-    stands = row["interrupts"] or cancelled.epoch is not None
-    return run.ThreadStatus.INTERRUPTED if stands else run.ThreadStatus.IDLE
+    action = _ACTIONS.get(submission.multitask_strategy)
+    if action is None:
+        return bool(unfinished)
+    # From the back, so that none comes to the front only to be cancelled there.
+    after = [
+        await cancels.cancel(connection, item, thread=thread, action=action) for item in reversed(unfinished)
+    ]
+    return any(not item.ended for item in after)
 
 
 def _resolved(submission: run.Submission, thread: run.Thread, *, waiting: bool) -> run.Submission:
@@ -167,10 +210,10 @@ def _resolved(submission: run.Submission, thread: run.Thread, *, waiting: bool) 
 
 
 def _stands(thread: run.Thread) -> bool:
-    return thread.status in {run.ThreadStatus.INTERRUPTED, run.ThreadStatus.ERROR}
+    return thread.at_rest in {run.ThreadStatus.INTERRUPTED, run.ThreadStatus.ERROR}
 
 
-async def _insert(connection: database.Connection, submission: run.Submission) -> run.Run:
+async def _insert(connection: database.Connection, submission: run.Submission, *, lane: str) -> run.Run:
     values = {
         "run_id": submission.run_id,
         "thread_id": submission.thread_id,
@@ -181,7 +224,9 @@ async def _insert(connection: database.Connection, submission: run.Submission) -
         "metadata": Jsonb(submission.metadata),
         "multitask_strategy": submission.multitask_strategy,
         "priority": submission.priority,
-        "after": max(submission.after, timedelta(0)),
+        "lane": lane,
+        "after": submission.after,
+        "scheduled": submission.scheduled,
         "webhook_url": submission.webhook_url,
         "key": submission.idempotency and submission.idempotency.key,
         "digest": submission.idempotency and submission.idempotency.digest,
@@ -189,10 +234,7 @@ async def _insert(connection: database.Connection, submission: run.Submission) -
     cursor = await connection.execute(rows.QUERIES["insert_run"], values)
     row = await cursor.fetchone()
     assert row is not None
-    about = {"graph_id": submission.graph_id, "assistant_id": str(submission.assistant_id)}
-    await connection.execute(
-        rows.QUERIES["occupy_thread"], {"thread_id": submission.thread_id, "metadata": Jsonb(about)}
-    )
+    await connection.execute(rows.QUERIES["occupy_thread"], rows.occupying(submission))
     return rows.run_from(row)
 
 

@@ -119,6 +119,11 @@ class Repository:
         found = await self._all("runs", thread_id=thread_id, status=status, limit=limit, offset=offset)
         return [rows.run_from(row) for row in found]
 
+    async def result(self, run_id: UUID) -> run.Result | None:
+        """Return what a run that has ended left; nothing if it was taken back, or ended long ago."""
+        row = await self._one("result", run_id=run_id)
+        return None if row is None else rows.result_from(row)
+
     async def run(self, run_id: UUID, *, thread_id: UUID, owner: str) -> run.Run:
         """Return a run.
 

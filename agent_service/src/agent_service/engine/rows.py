@@ -18,6 +18,7 @@ Row = dict[str, Any]
 
 _RUN_FIELDS = frozenset(item.name for item in fields(run.Run))
 _PLAIN_PAYLOAD = run.Payload()
+_LISTED = frozenset({"stream_modes", "interrupt_before", "interrupt_after", "feedback_keys"})
 
 
 def run_from(row: Row) -> run.Run:
@@ -50,18 +51,43 @@ def thread_from(row: Row) -> run.Thread:
         metadata=row["metadata"],
         values=row["state_values"],
         interrupts=row["interrupts"],
+        resting=run.ThreadStatus(row["resting"]),
+        mandated=row["mandated"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )
+
+
+def result_from(row: Row) -> run.Result:
+    return run.Result(
+        values=row["state_values"],
+        interrupts=row["interrupts"],
+        error=row["error"] and Failure.model_validate(row["error"]),
+    )
+
+
+def occupying(submitted: run.Run | run.Submission) -> Row:
+    """Return a run as the parameters of `occupy_thread`."""
+    about = {"graph_id": submitted.graph_id, "assistant_id": str(submitted.assistant_id)}
+    return {
+        "thread_id": submitted.thread_id,
+        "metadata": Jsonb(about),
+        "mandated": "mandate_run" in submitted.metadata,
+        "scheduled": submitted.scheduled,
+    }
 
 
 def ending_values(outcome: run.Outcome) -> Row:
     """Return an outcome as the parameters of `end_run`."""
     return {
         "status": outcome.status,
-        "error": None if outcome.error is None else Jsonb(outcome.error.model_dump(mode="json")),
+        "error": stored_failure(outcome.error),
         "usage": stored_usage(outcome.usage),
     }
+
+
+def stored_failure(failure: Failure | None) -> Jsonb | None:
+    return None if failure is None else Jsonb(failure.model_dump(mode="json"))
 
 
 def stored_usage(items: Iterable[ModelUsage]) -> Jsonb:
@@ -69,8 +95,7 @@ def stored_usage(items: Iterable[ModelUsage]) -> Jsonb:
 
 
 def _frozen(name: str, value: Any) -> Any:
-    listed = name in {"stream_modes", "interrupt_before", "interrupt_after"} and isinstance(value, list)
-    return tuple(value) if listed else value
+    return tuple(value) if name in _LISTED and isinstance(value, list) else value
 
 
 def _default(name: str) -> Any:

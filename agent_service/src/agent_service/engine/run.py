@@ -59,6 +59,13 @@ class CancelAction(StrEnum):
     """Nothing."""
 
 
+class OnCompletion(StrEnum):
+    """What becomes of a thread that was made for one run."""
+
+    DELETE = "delete"
+    KEEP = "keep"
+
+
 ACTIVE = frozenset({RunStatus.PENDING, RunStatus.RUNNING})
 TERMINAL = frozenset(RunStatus) - ACTIVE
 
@@ -98,6 +105,9 @@ class Payload:
     interrupt_after: str | tuple[str, ...] | None = None
     durability: str | None = None
     strict_resume: bool = False
+    feedback_keys: tuple[str, ...] = ()
+    on_completion: str | None = None
+    """`delete`: the thread was made for this run, and goes when it ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +128,9 @@ class Submission:
     owner: str
     """The subject that the creating token acts for; nobody else sees the run."""
 
+    by_person: bool = False
+    """The token is a person's own, and may only read the threads of mandates."""
+
     payload: Payload
     metadata: JsonObject = field(default_factory=dict)
     create_thread: bool = False
@@ -126,9 +139,15 @@ class Submission:
     multitask_strategy: MultitaskStrategy = MultitaskStrategy.ENQUEUE
     priority: int = 0
     after: timedelta = timedelta(0)
+    """How long it waits for its time; until then it is not in its thread's way."""
+
     webhook_url: str | None = None
     idempotency: IdempotencyKey | None = None
     run_id: UUID = field(default_factory=uuid4)
+
+    @property
+    def scheduled(self) -> bool:
+        return self.after > timedelta(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,10 +164,14 @@ class Run:
     metadata: JsonObject
     multitask_strategy: MultitaskStrategy
     priority: int
+    lane: str
     ordinal: int
     """The order of a thread's runs."""
 
     not_before: datetime
+    scheduled: bool
+    """It waits for its time, beside the order of its thread's runs."""
+
     attempt: int
     epoch: int | None
     """Of the last worker that claimed it; every write of a worker names its epoch."""
@@ -169,6 +192,16 @@ class Run:
         return self.status in TERMINAL
 
     @property
+    def goes_on(self) -> bool:
+        """Tell whether it continues from where its thread stands, instead of beginning with an input."""
+        return self.payload.input is None
+
+    @property
+    def takes_its_thread(self) -> bool:
+        """Tell whether its thread goes when it ends."""
+        return self.payload.on_completion == OnCompletion.DELETE and self.mandate_run is None
+
+    @property
     def mandate_run(self) -> UUID | None:
         """Return Django's run, if this one has a mandate."""
         named = self.metadata.get("mandate_run")
@@ -187,6 +220,9 @@ class Claim:
     last_seq: int
     """Of the events that were written before."""
 
+    found: ThreadStatus
+    """How the run before left the thread."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thread:
@@ -202,8 +238,19 @@ class Thread:
     interrupts: dict[str, list[JsonObject]]
     """Pending interrupts by task: `{task_id: [{"id": ..., "value": ...}]}`."""
 
+    resting: ThreadStatus
+    """How its last run left it, while another one makes it busy."""
+
+    mandated: bool
+    """A run of it had a mandate: a person's own token only reads it."""
+
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def at_rest(self) -> ThreadStatus:
+        """Return how it stands, its unfinished runs aside."""
+        return self.resting if self.status is ThreadStatus.BUSY else self.status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +267,15 @@ class Outcome:
 
     error: Failure | None = None
     usage: list[ModelUsage] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a run left, whatever later runs made of its thread."""
+
+    values: Any
+    interrupts: dict[str, list[JsonObject]]
+    error: Failure | None
 
 
 def now() -> datetime:

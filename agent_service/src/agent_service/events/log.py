@@ -37,7 +37,12 @@ PAGE_SIZE = 500
 SAFETY_POLL = timedelta(seconds=1)
 """How soon a waiting reader looks for itself, should its notification be lost."""
 
+ENDED_POLL = timedelta(seconds=5)
+"""The same for who waits for a run's end alone."""
+
 RETRY_DELAY = timedelta(seconds=0.5)
+
+_ENDED = "!"
 
 QUERIES = database.load_queries(resources.files("agent_service.events").joinpath("queries.sql").read_text())
 
@@ -132,6 +137,13 @@ class EventLog:
                     if unfinished:
                         await wait(arrived)
 
+    async def ended(self, run_id: UUID) -> None:
+        """Wait until a run has ended or is gone, without a look at its events."""
+        with self.waiting(f"{run_id}{_ENDED}") as arrived:
+            while await self._is_unfinished(run_id):
+                await wait(arrived, patience=ENDED_POLL)
+                arrived.clear()
+
     async def last(self, run_id: UUID, event: str) -> str | None:
         """Return the data of a run's last event of a kind."""
         async with self.pool.connection() as connection:
@@ -150,7 +162,7 @@ class EventLog:
             self.wake(name)
 
     @contextmanager
-    def waiting(self, *ids: UUID) -> Iterator[asyncio.Event]:
+    def waiting(self, *ids: UUID | str) -> Iterator[asyncio.Event]:
         """Give an event that is set whenever there is more of these runs or threads."""
         arrived = asyncio.Event()
         names = [str(name) for name in ids]
@@ -214,19 +226,30 @@ class EventLog:
 
 async def end(connection: database.Connection, run_id: UUID, events: Sequence[tuple[str, str]]) -> None:
     """Write a run's last events and `end` in the transaction that ends the run."""
-    await keep(connection, run_id, [*events, (END, "{}")])
+    await _close(connection, run_id, [*events, (END, "{}")], wakes=ending(run_id))
 
 
 async def keep(connection: database.Connection, run_id: UUID, events: Sequence[tuple[str, str]]) -> None:
     """Write events in the transaction of somebody who holds the run's row."""
+    await _close(connection, run_id, events, wakes=str(run_id))
+
+
+def ending(run_id: UUID) -> str:
+    """Return the notification of a run's end: for those who read its events, and those who only wait for it."""
+    return f"{run_id},{run_id}{_ENDED}"
+
+
+async def _close(
+    connection: database.Connection, run_id: UUID, events: Sequence[tuple[str, str]], *, wakes: str
+) -> None:
     values = {"run_id": run_id, "events": [name for name, _ in events], "data": [data for _, data in events]}
-    await connection.execute(QUERIES["close"], values)
+    await connection.execute(QUERIES["close"], values | {"wakes": wakes})
 
 
-async def wait(arrived: asyncio.Event) -> None:
+async def wait(arrived: asyncio.Event, *, patience: timedelta = SAFETY_POLL) -> None:
     """Wait for a notification, or until it is time to look without one."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(SAFETY_POLL.total_seconds()):
+        async with asyncio.timeout(patience.total_seconds()):
             await arrived.wait()
 
 

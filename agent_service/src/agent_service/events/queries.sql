@@ -33,7 +33,7 @@ WITH batch AS (
         data
     FROM batch
 )
-SELECT pg_notify('mandate_events', %(run_id)s::text)
+SELECT pg_notify('mandate_events', %(wakes)s)
 
 -- name: read
 SELECT run_id, seq, event, data, created_at FROM run_events
@@ -50,7 +50,7 @@ SELECT FROM runs WHERE run_id = %(run_id)s AND status IN ('pending', 'running')
 -- name: read_thread
 WITH head AS (
     SELECT run_id, ordinal FROM runs
-    WHERE thread_id = %(thread_id)s AND status IN ('pending', 'running')
+    WHERE thread_id = %(thread_id)s AND status IN ('pending', 'running') AND NOT scheduled
     ORDER BY ordinal
     LIMIT 1
 )
@@ -80,7 +80,7 @@ ORDER BY item.ordinal, item.seq
 SELECT coalesce(
     (
         SELECT ordinal - 1 FROM runs
-        WHERE thread_id = %(thread_id)s AND status IN ('pending', 'running')
+        WHERE thread_id = %(thread_id)s AND status IN ('pending', 'running') AND NOT scheduled
         ORDER BY ordinal
         LIMIT 1
     ),
