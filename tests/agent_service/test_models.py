@@ -1,8 +1,10 @@
+import subprocess
+import sys
+
 import pytest
 from pydantic import SecretStr
 
 from agent_service import exceptions, models
-from agent_service.testing import model_server, scripts
 from shared_schemas.problems import ErrorCode
 
 PROVIDER = models.Provider(api_key=SecretStr("none"), base_url="http://127.0.0.1:9/v1", max_retries=0)
@@ -35,33 +37,30 @@ def test_a_model_outside_the_catalogue_fails_the_run(name):
     assert caught.value.code is ErrorCode.UNKNOWN_MODEL
 
 
-def test_a_provider_without_key_says_which_variable_is_missing():
-    with pytest.raises(exceptions.RunFailed, match="OPENAI_API_KEY"):
-        models.Catalogue(providers={}).get("gpt-4.1")
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("gpt-4.1", "OPENAI_API_KEY"),
+        ("claude-sonnet-4-6", "ANTHROPIC_API_KEY"),
+        ("gemini-3-flash-preview", "GOOGLE_API_KEY"),
+    ],
+)
+def test_a_provider_without_key_says_which_variable_is_missing(name, variable):
+    with pytest.raises(exceptions.RunFailed, match=variable):
+        models.Catalogue(providers={}).get(name)
 
 
-async def test_usage_figures_arrive_in_streams():
-    script = scripts.Script.model_validate({"rules": [{"answer": {"text": "Hello."}}]})
-    async with model_server.serving(model_server.ModelServer(script=script)) as url:
-        provider = models.Provider(api_key=SecretStr("none"), base_url=url)
-        model = models.Catalogue(providers={"openai": provider}).get("gpt-4.1")
-        usages = [chunk.usage_metadata async for chunk in model.astream("hello") if chunk.usage_metadata]
-
-    assert len(usages) == 1
-
-
-@pytest.mark.parametrize("kind", ["status", "cut"])
-async def test_a_model_that_does_not_answer_fails_the_run(kind):
-    script = scripts.Script.model_validate(
-        {"rules": [{"answer": {"text": "Hello."}, "faults": [{"kind": kind}]}]}
+@pytest.mark.parametrize("chosen", ["openai", "anthropic", "google"])
+def test_only_the_clients_of_the_providers_in_use_are_imported(chosen):
+    code = (
+        "import sys; from agent_service import bootstrap, models;"
+        f"models.preload([{chosen!r}]);"
+        "print([name for name in ('openai', 'anthropic', 'google.genai') if name in sys.modules])"
     )
-    async with model_server.serving(model_server.ModelServer(script=script)) as url:
-        provider = models.Provider(api_key=SecretStr("none"), base_url=url, max_retries=0)
-        model = models.Catalogue(providers={"openai": provider}).get("gpt-4.1")
-        with pytest.raises(Exception) as caught:
-            [chunk async for chunk in model.astream("hello")]
 
-    assert models.failure(caught.value).code is ErrorCode.MODEL_FAILED
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert printed.strip() == str([{"google": "google.genai"}.get(chosen, chosen)])
 
 
 def test_other_errors_are_not_the_models():

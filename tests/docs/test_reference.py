@@ -35,7 +35,7 @@ def test_every_key_of_the_mandate_setting_is_explained(name):
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
 def test_every_variable_of_the_agent_service_is_explained(name):
-    variable = name.upper() if name.startswith("openai_") else f"AGENT_{name.upper()}"
+    variable = Settings.model_fields[name].validation_alias or f"AGENT_{name.upper()}"
 
     assert f"`{variable}`" in (ROOT / "agent_service" / "README.md").read_text()
 

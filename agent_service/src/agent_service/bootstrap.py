@@ -71,6 +71,8 @@ async def open_services(
         deliverer = await stack.enter_async_context(
             webhooks.open_deliverer(pool, listener, signing_key=settings.signing_key, transport=transport)
         )
+        chat_models = _models(settings)
+        stack.push_async_callback(chat_models.aclose)
         checkpoints = checkpointing.Checkpoints(pool=pool, serializer=checkpointing.serializer())
         held = leases.Leases(pool=pool, worker=f"{socket.gethostname()}:{os.getpid()}")
         yield Services(
@@ -87,7 +89,7 @@ async def open_services(
                 leases=held,
                 executor=executor.Executor(
                     registry=graphs,
-                    models=_models(settings),
+                    models=chat_models,
                     tools=tools,
                     checkpoints=checkpoints,
                     leases=held,
@@ -111,10 +113,20 @@ async def open_services(
 
 
 def _models(settings: Settings) -> models.Catalogue:
-    providers = {}
-    if settings.openai_api_key is not None:
-        models.preload()
-        providers[models.OPENAI] = models.Provider(
-            api_key=settings.openai_api_key, base_url=settings.openai_base_url
+    given = {
+        models.OPENAI: (settings.openai_api_key, settings.openai_base_url),
+        models.ANTHROPIC: (settings.anthropic_api_key, settings.anthropic_base_url),
+        models.GOOGLE: (settings.google_api_key, settings.google_base_url),
+    }
+    providers = {
+        name: models.Provider(
+            api_key=key,
+            base_url=base_url,
+            max_retries=settings.model_retries,
+            timeout=settings.model_timeout.total_seconds(),
         )
-    return models.Catalogue(providers=providers)
+        for name, (key, base_url) in given.items()
+        if key is not None
+    }
+    models.preload(providers)
+    return models.Catalogue(providers=providers, allowed_urls=settings.model_base_urls)

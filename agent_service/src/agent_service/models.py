@@ -1,43 +1,38 @@
 """Chat models by name; one client for each, kept and shared by all runs."""
 
 import importlib
-from collections.abc import Callable, Collection
+import sys
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import ModuleType
+from typing import Protocol, runtime_checkable
 
 from langchain.agents.structured_output import StructuredOutputError
-from langchain_core.exceptions import (
-    ModelAPIError,
-    ModelConnectionError,
-    ModelError,
-    ModelRateLimitError,
-    ModelTimeoutError,
-)
+from langchain_core.exceptions import ModelError
 from langchain_core.language_models import BaseChatModel
-from langchain_openai import ChatOpenAI, StreamChunkTimeoutError
-from openai import APIConnectionError, APIStatusError, InternalServerError, OpenAIError, RateLimitError
 from pydantic import SecretStr
 
 from agent_service import exceptions
 from shared_schemas.problems import ErrorCode
 
-OPENAI = "openai"
+OPENAI, ANTHROPIC, GOOGLE = PROVIDERS = ("openai", "anthropic", "google")
 
-_PREFIXES = {"gpt-": OPENAI, "o1": OPENAI, "o3": OPENAI, "o4": OPENAI, "chatgpt": OPENAI}
+_PREFIXES = {
+    "gpt-": OPENAI,
+    "o1": OPENAI,
+    "o3": OPENAI,
+    "o4": OPENAI,
+    "chatgpt": OPENAI,
+    "claude-": ANTHROPIC,
+    "gemini-": GOOGLE,
+}
 """How a bare name tells its provider."""
 
-_PASSING = (
-    ModelAPIError,
-    ModelConnectionError,
-    ModelRateLimitError,
-    ModelTimeoutError,
-    StreamChunkTimeoutError,
-    APIConnectionError,
-    InternalServerError,
-    RateLimitError,
-)
-_OUT_OF_MONEY = "insufficient_quota"
-"""OpenAI says so with the status of one that is asked too often."""
+
+@runtime_checkable
+class _Closable(Protocol):
+    async def aclose(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,44 +52,65 @@ class Provider:
 class Catalogue:
     """The models that runs may name."""
 
-    providers: dict[str, Provider]
+    providers: Mapping[str, Provider]
     allowed: Collection[str] | None = None
     """Full names, `provider:model`; any model of a configured provider by default."""
 
-    opened: dict[tuple[str, int | None], BaseChatModel] = field(default_factory=dict, init=False)
+    allowed_urls: Collection[str] = ()
+    """Addresses that a model may be asked at instead of its provider's: the key is sent there."""
 
-    def get(self, name: str, *, max_output: int | None = None) -> BaseChatModel:
+    opened: dict[tuple[str, str | None, int | None], BaseChatModel] = field(default_factory=dict, init=False)
+
+    def get(self, name: str, *, base_url: str | None = None, max_output: int | None = None) -> BaseChatModel:
         """Return the chat model of a name, `provider:model` or one that tells its provider.
 
-        Its answers have `max_output` tokens at most, where that is given.
+        It is asked at `base_url`, and its answers have `max_output` tokens at most, where that is given.
 
         Raises:
-            RunFailed: there is no such model here.
+            RunFailed: there is no such model here, or it may not be asked there.
         """
-        key = full(name), max_output
+        key = full(name), base_url, max_output
         if key not in self.opened:
             self.opened[key] = self._open(*key)
         return self.opened[key]
 
-    def _open(self, full_name: str, max_output: int | None) -> BaseChatModel:
+    async def aclose(self) -> None:
+        """Close the connections of the clients that have some of their own."""
+        for client in self.opened.values():
+            if isinstance(client, _Closable):
+                await client.aclose()
+
+    def _open(self, full_name: str, base_url: str | None, max_output: int | None) -> BaseChatModel:
         provider, _, model = full_name.partition(":")
         if self.allowed is not None and full_name not in self.allowed:
             raise _unknown(full_name, "it is not among the models that are allowed here")
-        if provider not in _OPENERS:
+        if provider not in PROVIDERS:
             raise _unknown(full_name, f"no provider {provider!r} is known here")
         if provider not in self.providers:
             raise _unknown(
                 full_name, f"provider {provider!r} has no key here; set {provider.upper()}_API_KEY"
             )
-        return _OPENERS[provider](model, self.providers[provider], max_output)
+        if base_url is not None and base_url.rstrip("/") not in self.allowed_urls:
+            raise _unknown(full_name, f"AGENT_MODEL_BASE_URLS does not name {base_url!r}")
+        reached = self.providers[provider]
+        client: BaseChatModel = _module(provider).open_model(
+            model,
+            api_key=reached.api_key,
+            base_url=base_url or reached.base_url,
+            max_retries=reached.max_retries,
+            timeout=reached.timeout,
+            max_output=max_output,
+        )
+        return client
 
 
-def preload() -> None:
-    """Import at start what OpenAI's client imports at its first structured answer.
+def preload(providers: Collection[str]) -> None:
+    """Import at start the clients of these providers, and what they would import at their first answers.
 
-    In the middle of a run the event loop would stand still for it, for a second or more.
+    In the middle of a run the event loop would stand still for it, for seconds.
     """
-    importlib.import_module("openai.resources.beta.beta")
+    for name in providers:
+        _module(name).preload()
 
 
 def full(name: str) -> str:
@@ -119,40 +135,43 @@ def is_worth_asking_again(error: Exception) -> bool:
 
 def is_passing(error: Exception) -> bool:
     """Say whether the provider was away, in trouble or in demand, and may not be so a little later."""
-    return isinstance(error, _PASSING) and getattr(error, "code", None) != _OUT_OF_MONEY
+    if any(module.is_final(error) for module in _imported()):
+        return False
+    if isinstance(error, ModelError):
+        return error.is_retryable
+    return any(isinstance(error, module.PASSING) for module in _imported())
 
 
 def asked_pause(error: Exception) -> timedelta | None:
     """Return how long the provider wants to be left alone."""
-    headers = error.response.headers if isinstance(error, APIStatusError) else {}
-    try:
-        return timedelta(seconds=float(headers["retry-after"]))
-    except (KeyError, ValueError, OverflowError):
-        return None
+    for told in (error, error.__cause__):
+        headers = getattr(getattr(told, "response", None), "headers", {})
+        try:
+            return timedelta(seconds=float(headers["retry-after"]))
+        except (KeyError, ValueError, OverflowError):
+            continue
+    return next((pause for module in _imported() if (pause := module.pause(error))), None)
 
 
 def failure(error: Exception) -> exceptions.RunFailed | None:
     """Return how a run fails when a model did not answer, or not in the form asked for; else nothing."""
-    if not isinstance(error, ModelError | OpenAIError | StreamChunkTimeoutError | StructuredOutputError):
+    if not isinstance(error, ModelError | StructuredOutputError) and not any(
+        isinstance(error, module.FAILURES) for module in _imported()
+    ):
         return None
     return exceptions.RunFailed(
         ErrorCode.MODEL_FAILED, f"The model did not answer as asked: {type(error).__name__}."
     )
 
 
-def _open_openai(model: str, provider: Provider, max_output: int | None) -> BaseChatModel:
-    return ChatOpenAI(
-        model=model,
-        max_completion_tokens=max_output,
-        api_key=provider.api_key,
-        base_url=provider.base_url,
-        max_retries=provider.max_retries,
-        timeout=provider.timeout,
-        stream_usage=True,
-    )
+def _module(provider: str) -> ModuleType:
+    return importlib.import_module(f"agent_service.providers.{provider}")
 
 
-_OPENERS: dict[str, Callable[[str, Provider, int | None], BaseChatModel]] = {OPENAI: _open_openai}
+def _imported() -> Iterator[ModuleType]:
+    """Yield the modules of the providers in use: what is not imported has raised nothing."""
+    names = (f"agent_service.providers.{provider}" for provider in PROVIDERS)
+    return (sys.modules[name] for name in names if name in sys.modules)
 
 
 def _unknown(name: str, reason: str) -> exceptions.RunFailed:

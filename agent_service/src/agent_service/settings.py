@@ -63,6 +63,7 @@ def _log_level(value: str) -> str:
 Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Duration = Annotated[timedelta, BeforeValidator(_seconds), AfterValidator(_positive)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
+BaseUrls = Annotated[tuple[BaseUrl, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
@@ -151,6 +152,19 @@ class Settings(BaseSettings):
 
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     openai_base_url: BaseUrl | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
+    anthropic_api_key: SecretStr | None = Field(default=None, validation_alias="ANTHROPIC_API_KEY")
+    anthropic_base_url: BaseUrl | None = Field(default=None, validation_alias="ANTHROPIC_BASE_URL")
+    google_api_key: SecretStr | None = Field(default=None, validation_alias="GOOGLE_API_KEY")
+    google_base_url: BaseUrl | None = Field(default=None, validation_alias="GOOGLE_BASE_URL")
+
+    model_base_urls: BaseUrls = ()
+    """Addresses that Django's catalogue may name for a model. The provider's key is sent there: name your own only."""
+
+    model_timeout: Duration = timedelta(minutes=2)
+    """How long one attempt to ask a model may take."""
+
+    model_retries: int = Field(default=2, ge=0)
+    """How often a model's client asks again at once, when there was no answer, or 408, 409, 429 or 5xx."""
 
     @model_validator(mode="after")
     def _pool_sizes_agree(self) -> Self:

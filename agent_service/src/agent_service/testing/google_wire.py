@@ -10,7 +10,7 @@ from typing import Any
 
 from agent_service.testing import scripts, wire
 
-_STATUSES = {
+_STATUSES: dict[int, str] = {
     HTTPStatus.UNAUTHORIZED: "UNAUTHENTICATED",
     HTTPStatus.FORBIDDEN: "PERMISSION_DENIED",
     HTTPStatus.NOT_FOUND: "NOT_FOUND",
@@ -54,7 +54,7 @@ def chunks(_: wire.Question, done: wire.Completion) -> Iterator[str]:
 def error(status: int, message: str) -> dict[str, Any]:
     """Write an error body."""
     other = "INVALID_ARGUMENT" if wire.is_the_callers(status) else "INTERNAL"
-    name = _STATUSES.get(HTTPStatus(status), other)
+    name = _STATUSES.get(status, other)
     return {"error": {"code": status, "message": message, "status": name}}
 
 

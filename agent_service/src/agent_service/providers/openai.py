@@ -1,0 +1,56 @@
+"""OpenAI's models, and those of any service that speaks its format."""
+
+import importlib
+from datetime import timedelta
+
+import openai
+from langchain_core.language_models import BaseChatModel
+from langchain_openai import ChatOpenAI, StreamChunkTimeoutError
+from pydantic import SecretStr
+
+FAILURES: tuple[type[Exception], ...] = (openai.OpenAIError, StreamChunkTimeoutError)
+PASSING: tuple[type[Exception], ...] = (
+    openai.APIConnectionError,
+    openai.InternalServerError,
+    openai.RateLimitError,
+    StreamChunkTimeoutError,
+)
+
+_OUT_OF_MONEY = "insufficient_quota"
+"""Said with the status of one that is asked too often."""
+
+
+def open_model(
+    name: str,
+    *,
+    api_key: SecretStr,
+    base_url: str | None,
+    max_retries: int,
+    timeout: float,
+    max_output: int | None,
+) -> BaseChatModel:
+    """Return the client of a model."""
+    return ChatOpenAI(
+        model=name,
+        max_completion_tokens=max_output,
+        api_key=api_key,
+        base_url=base_url,
+        max_retries=max_retries,
+        timeout=timeout,
+        stream_usage=True,
+    )
+
+
+def preload() -> None:
+    """Import what the client imports at its first structured answer, which takes a second or more."""
+    importlib.import_module("openai.resources.beta.beta")
+
+
+def is_final(error: Exception) -> bool:
+    """Tell whether an error that looks as if it would pass does not."""
+    return getattr(error, "code", None) == _OUT_OF_MONEY
+
+
+def pause(_: Exception) -> timedelta | None:
+    """Return how long the provider asks to be left alone, where no header says it."""
+    return None
