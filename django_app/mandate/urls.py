@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path, re_path
 
-from mandate.api import approvals, audit, events, health, problems, runs, tool_api, webhooks
+from mandate.api import approvals, audit, comparisons, events, health, problems, runs, tool_api, webhooks
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("ok", health.ok),
@@ -25,6 +25,17 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/agents/quality/", audit.Quality.as_view(), name="mandate-quality"),
     path("api/agents/runs/<uuid:run_id>/limits/", runs.Limits.as_view(), name="mandate-run-limits"),
     path("api/agents/runs/<uuid:run_id>/events/", events.stream, name="mandate-run-events"),
+    path("api/agents/comparisons/", comparisons.Comparisons.as_view(), name="mandate-comparisons"),
+    path(
+        "api/agents/comparisons/<int:comparison_id>/",
+        comparisons.Comparison.as_view(),
+        name="mandate-comparison",
+    ),
+    path(
+        "api/agents/comparisons/<int:comparison_id>/figures.csv",
+        comparisons.Export.as_view(),
+        name="mandate-comparison-figures",
+    ),
     path("api/agents/webhooks/", webhooks.receive, name="mandate-webhooks"),
     path("api/agents/approvals/", approvals.Approvals.as_view(), name="mandate-approvals"),
     path("api/agents/approvals/<uuid:approval_id>/", approvals.Approval.as_view(), name="mandate-approval"),

@@ -56,6 +56,7 @@ class Task(AgentOwned):
     """A practice task: a draft until a person publishes it."""
 
     draft_fields = ("title", "text", "starting_code")
+    verified_field = "verified"
 
     module = models.ForeignKey(Module, on_delete=models.PROTECT, related_name="tasks")
     title = models.CharField(max_length=120)

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from mandate.api import pages, problems
-from shared_schemas import audit, idempotency, quality, runs, signatures, tools, webhooks
+from shared_schemas import audit, comparisons, idempotency, quality, runs, signatures, tools, webhooks
 from shared_schemas.problems import MEDIA_TYPE, ErrorCode, Problem
 
 JsonObject = dict[str, Any]
@@ -41,6 +41,7 @@ _RUN = _parameter("path", "run_id", {"type": "string", "format": "uuid"})
 _APPROVAL = _parameter("path", "approval_id", {"type": "string", "format": "uuid"})
 _CALL = _parameter("path", "call_id", {"type": "string", "format": "uuid"})
 _MESSAGE = _parameter("path", "message_id", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1})
+_COMPARISON = _parameter("path", "comparison_id", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1})
 _RESULT = _parameter("path", "result_id", {"type": "string", "format": "uuid"})
 _TOOL = _parameter("path", "name", {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$"})
 _KEY = _parameter("header", idempotency.HEADER, {"type": "string", "pattern": idempotency.HEADER_PATTERN})
@@ -197,6 +198,48 @@ _PEOPLE = (
             ErrorCode.ILLEGAL_TRANSITION,
         ),
         parameters=(_RUN,),
+    ),
+    _Operation(
+        method="post",
+        path="/api/agents/comparisons/",
+        name="startComparison",
+        summary="Give the same work to several models, a run for each.",
+        security="person",
+        body=comparisons.ComparisonCreate,
+        answers={202: comparisons.ComparisonCreated},
+        refusals=(*_UNREADABLE, ErrorCode.AGENT_PAUSED, ErrorCode.NOT_FOUND),
+        parameters=(_KEY,),
+    ),
+    _Operation(
+        method="get",
+        path="/api/agents/comparisons/",
+        name="listComparisons",
+        summary="List comparisons, newest first.",
+        security="person",
+        answers={200: comparisons.ComparisonPage},
+        refusals=(ErrorCode.NOT_FOUND, ErrorCode.INVALID_REQUEST),
+        parameters=_PAGE,
+    ),
+    _Operation(
+        method="get",
+        path="/api/agents/comparisons/{comparison_id}/",
+        name="readComparison",
+        summary="Read how each model did.",
+        security="person",
+        answers={200: comparisons.Comparison},
+        refusals=(ErrorCode.NOT_FOUND,),
+        parameters=(_COMPARISON,),
+    ),
+    _Operation(
+        method="get",
+        path="/api/agents/comparisons/{comparison_id}/figures.csv",
+        name="exportComparison",
+        summary="Read how each model did, as CSV.",
+        security="person",
+        answers={200: None},
+        media_type="text/csv",
+        refusals=(ErrorCode.NOT_FOUND,),
+        parameters=(_COMPARISON,),
     ),
     _Operation(
         method="get",
@@ -369,7 +412,7 @@ def _answers(operation: _Operation) -> JsonObject:
         answers[str(status)] = {"description": HTTPStatus(status).phrase}
         if model:
             answers[str(status)]["content"] = _content(operation.media_type, model)
-        elif operation.media_type == "text/event-stream":
+        elif operation.media_type != "application/json":
             answers[str(status)]["content"] = {operation.media_type: {}}
     return answers
 

@@ -47,7 +47,7 @@ class Runs(APIView):
             thread_id=asked.thread_id,
             tools=asked.tools,
             limits=asked.limits,
-            idempotency_key=_idempotency_key(request),
+            idempotency_key=idempotency_key(request),
         )
         created = wire.RunCreated(run_id=run.pk, status=wire.RunStatus(run.status))
         replayed = {idempotency.REPLAYED_HEADER: "true"} if run.replayed else None
@@ -108,7 +108,12 @@ def _person(request: Request) -> AbstractUser:
     return request.user
 
 
-def _idempotency_key(request: Request) -> str | None:
+def idempotency_key(request: Request) -> str | None:
+    """Return the key of a creating request, if it has one.
+
+    Raises:
+        RequestRefused: IDEMPOTENCY_KEY_MALFORMED.
+    """
     header = request.headers.get(idempotency.HEADER)
     if header is None:
         return None

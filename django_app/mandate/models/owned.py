@@ -27,5 +27,8 @@ class AgentOwned(models.Model):
     draft_fields: ClassVar[tuple[str, ...]] = ()
     """The text that people review; where it is empty, every text of the record that has no choices."""
 
+    verified_field: ClassVar[str | None] = None
+    """The boolean field that says whether the record passed its check, if it has one."""
+
     class Meta:
         abstract = True

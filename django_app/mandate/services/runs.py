@@ -98,6 +98,7 @@ def start(
     thread_id: uuid.UUID | None = None,
     tools: list[str] | None = None,
     limits: Limits | None = None,
+    comparison: models.Comparison | None = None,
     idempotency_key: str | None = None,
 ) -> models.Run:
     """Start a run of an agent, named or given, for a person. What returns is kept and will be delivered.
@@ -117,6 +118,7 @@ def start(
         started_by_id=by.pk,
         input=dict(input),
         model=model or known.default_model,
+        comparison=comparison,
         idempotency_key=idempotency_key,
         request_digest=hashlib.sha256(json_values.canonical(asked).encode()).hexdigest(),
     )
