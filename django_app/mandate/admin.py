@@ -369,6 +369,23 @@ class ModelUsageAdmin(History, _ModelAdmin):
     show_full_result_count = False
 
 
+@admin.register(models.Checkpoint)
+class CheckpointAdmin(History, _ModelAdmin):
+    list_display = ("created_at", "thread_id", "namespace", "step", "source", "checkpoint_id")
+    list_filter = ("created_at",)
+    search_fields = ("=thread_id", "checkpoint_id", "metadata__run_id")
+    show_full_result_count = False
+
+    @admin.display(description="superstep")
+    def step(self, checkpoint: models.Checkpoint) -> int | None:
+        step: int | None = checkpoint.metadata.get("step")
+        return step
+
+    @admin.display(description="made by")
+    def source(self, checkpoint: models.Checkpoint) -> str:
+        return str(checkpoint.metadata.get("source", ""))
+
+
 @admin.register(models.Comparison)
 class ComparisonAdmin(History, _ModelAdmin):
     list_display = ("name", "started_by", "created_at")

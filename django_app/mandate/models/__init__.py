@@ -2,6 +2,7 @@
 
 from mandate.models.agent import Agent
 from mandate.models.approval import Approval
+from mandate.models.checkpoint import Checkpoint, CheckpointBlob, CheckpointWrite
 from mandate.models.comparison import Comparison
 from mandate.models.draft import DraftReview
 from mandate.models.note import RunNote
@@ -20,6 +21,9 @@ __all__ = [
     "AiStatus",
     "Approval",
     "CallCount",
+    "Checkpoint",
+    "CheckpointBlob",
+    "CheckpointWrite",
     "Comparison",
     "DraftReview",
     "ModelUsage",

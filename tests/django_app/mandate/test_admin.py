@@ -29,6 +29,9 @@ def some_of_each(parked, submitted, agent_service, report):
     models.ModelUsage.objects.create(
         run=run, segment=1, model="gpt", calls=1, input_tokens=1, output_tokens=1
     )
+    models.Checkpoint.objects.create(
+        thread_id="thread", checkpoint_id="1", body={"channel_versions": {}}, metadata={"step": 1}
+    )
     kind = ContentType.objects.get_for_model(models.Run)
     models.DraftReview.objects.create(content_type=kind, object_id=str(run.pk), agent=run.agent, drafted={})
     return run
