@@ -10,7 +10,7 @@ import httpx
 from pgqueuer.domain.settings import db_settings
 
 from agent_service import checkpointing, database, models, webhooks
-from agent_service.engine import executor, leases, pulse, queue, repository, worker
+from agent_service.engine import executor, jobs, leases, pulse, queue, repository, throttling, worker
 from agent_service.events import log
 from agent_service.graphs import registry
 from agent_service.settings import Settings
@@ -51,6 +51,7 @@ async def open_services(
     """Open a process's services; `graphs` replaces those of the settings, `transport` the network to Django."""
     url = settings.database_url.get_secret_value()
     graphs = graphs or await registry.load(settings.graphs)
+    limits = {name: rules.concurrency for name, rules in graphs.rules.items() if rules.concurrency}
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(
             database.open_pool(
@@ -60,7 +61,13 @@ async def open_services(
                 patience=settings.pool_timeout,
             )
         )
-        channels = (log.CHANNEL, log.THREAD_CHANNEL, queue.CANCEL_CHANNEL, webhooks.CHANNEL, db_settings().channel)
+        channels = (
+            log.CHANNEL,
+            log.THREAD_CHANNEL,
+            queue.CANCEL_CHANNEL,
+            webhooks.CHANNEL,
+            db_settings().channel,
+        )
         listener = await stack.enter_async_context(database.open_listener(url, channels=channels))
         events = await stack.enter_async_context(log.open_log(pool, listener))
         tools = await stack.enter_async_context(
@@ -79,7 +86,7 @@ async def open_services(
             settings=settings,
             pool=pool,
             repository=repository.Repository(pool=pool),
-            queue=queue.RunQueue(pool=pool),
+            queue=queue.RunQueue(pool=pool, limited=frozenset(limits)),
             events=events,
             registry=graphs,
             checkpoints=checkpoints,
@@ -99,11 +106,14 @@ async def open_services(
                     max_output=settings.max_output_tokens,
                     max_attempts=settings.max_attempts,
                     retry_delay=settings.retry_delay,
+                    throttle=throttling.Throttle(rates=settings.rate_limits),
                 ),
                 events=events,
                 webhooks=deliverer,
                 pulse=pulse.Pulse(url=url, silence=settings.heartbeat_timeout, patience=settings.run_timeout),
                 concurrency=settings.concurrency,
+                total_concurrency=settings.total_concurrency,
+                limits={jobs.lane(name, limited=limits): limit for name, limit in limits.items()},
                 max_attempts=settings.max_attempts,
                 heartbeat_timeout=settings.heartbeat_timeout,
                 drain_timeout=settings.drain_timeout,

@@ -5,7 +5,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -66,6 +75,15 @@ BaseUrl = Annotated[str, AfterValidator(_base_url)]
 BaseUrls = Annotated[tuple[BaseUrl, ...], NoDecode, BeforeValidator(_split)]
 
 
+class Rate(BaseModel):
+    """How often one process may ask a provider."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+
+
 class Settings(BaseSettings):
     """Everything that an operator may set. Built once, passed down."""
 
@@ -109,6 +127,9 @@ class Settings(BaseSettings):
     concurrency: int = Field(default=100, ge=1)
     """Runs that one worker process works on at the same time."""
 
+    total_concurrency: int | None = Field(default=None, ge=1)
+    """Runs at the same time over all workers, without those of graphs that have a limit of their own."""
+
     heartbeat_timeout: Duration = timedelta(seconds=6)
     """A worker that is silent for so long is taken for dead, and its runs go on elsewhere."""
 
@@ -126,6 +147,9 @@ class Settings(BaseSettings):
 
     max_output_tokens: int = Field(default=16_384, ge=1)
     """Longest answer of a model, in runs whose tokens or money are limited."""
+
+    rate_limits: dict[str, Rate] = {}
+    """By provider, for each process: `{"openai": {"requests_per_minute": 500}}`. Calls wait; none fails."""
 
     drain_timeout: Duration = timedelta(seconds=25)
     """How long a worker that is told to stop waits for its runs to reach the end of a superstep."""

@@ -101,9 +101,9 @@ async def open_services(settings, graphs):
     async with contextlib.AsyncExitStack() as stack:
 
         async def open_one(**changes):
-            transport = changes.pop("transport", None)
+            transport, rules = changes.pop("transport", None), changes.pop("rules", {})
             compiled = {name: graph.compile() for name, graph in graphs.items()}
-            known = registry.Registry(sources=graphs, plain=compiled) if graphs else None
+            known = registry.Registry(sources=graphs, plain=compiled, rules=rules) if graphs else None
             return await stack.enter_async_context(
                 bootstrap.open_services(
                     settings.model_copy(update=changes), graphs=known, transport=transport

@@ -16,6 +16,9 @@ from shared_schemas import tokens
 from shared_schemas.problems import ErrorCode
 
 MANDATE_RUN = "mandate_run"
+MANDATE_PRIORITY = "mandate_priority"
+URGENT = 100
+"""The highest priority; the lowest is its negative."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +32,13 @@ class Submitted:
 async def _on_thread(
     thread_id: UUID, body: payloads.RunCreate, caller: Writer, services: Services, idempotency: Idempotency
 ) -> Submitted:
-    return await _submit(services, body, caller=caller, thread_id=thread_id, idempotency=idempotency)
+    return await submit(services, body, caller=caller, thread_id=thread_id, idempotency=idempotency)
 
 
 async def _on_its_own(
     body: payloads.RunCreate, caller: Writer, services: Services, idempotency: Idempotency
 ) -> Submitted:
-    return await _submit(services, body, caller=caller, thread_id=None, idempotency=idempotency)
+    return await submit(services, body, caller=caller, thread_id=None, idempotency=idempotency)
 
 
 OnThread = Annotated[Submitted, Depends(_on_thread)]
@@ -45,7 +48,7 @@ OnItsOwn = Annotated[Submitted, Depends(_on_its_own)]
 """The same, with a thread made for the run."""
 
 
-async def _submit(
+async def submit(
     services: bootstrap.Services,
     body: payloads.RunCreate,
     *,
@@ -53,23 +56,47 @@ async def _submit(
     thread_id: UUID | None,
     idempotency: run.IdempotencyKey | None,
 ) -> Submitted:
+    """Keep a run and queue it.
+
+    Raises:
+        RequestError: the caller may not have it so.
+    """
+    submission = await prepare(services, body, caller=caller, thread_id=thread_id, idempotency=idempotency)
+    row = await services.queue.submit(submission)
+    return Submitted(run=row, cancel_on_disconnect=body.on_disconnect == "cancel")
+
+
+async def prepare(
+    services: bootstrap.Services,
+    body: payloads.RunCreate,
+    *,
+    caller: auth.Caller,
+    thread_id: UUID | None,
+    idempotency: run.IdempotencyKey | None,
+) -> run.Submission:
+    """Return what a request asks for as a run to be created.
+
+    Raises:
+        RequestError: the caller may not have it so.
+    """
     assistant = catalogue.find(services.registry, body.assistant_id)
     metadata = _metadata(body.metadata or {}, caller)
-    submission = run.Submission(
+    _check_modes(body, has_mandate=MANDATE_RUN in metadata)
+    return run.Submission(
         thread_id=thread_id or uuid.uuid4(),
         assistant_id=assistant.assistant_id,
         graph_id=assistant.graph_id,
         owner=caller.subject,
-        payload=_payload(body),
+        by_person=caller.is_person,
+        payload=_payload(body, deletes=thread_id is None and body.on_completion is run.OnCompletion.DELETE),
         metadata=metadata,
         create_thread=thread_id is None or body.if_not_exists == "create",
         multitask_strategy=body.multitask_strategy,
+        priority=_priority(metadata, caller),
         after=timedelta(seconds=body.after_seconds),
         webhook_url=_webhook(services, body.webhook, has_mandate=MANDATE_RUN in metadata),
         idempotency=idempotency,
     )
-    row = await services.queue.submit(submission)
-    return Submitted(run=row, cancel_on_disconnect=body.on_disconnect == "cancel")
 
 
 def _metadata(metadata: run.JsonObject, caller: auth.Caller) -> run.JsonObject:
@@ -84,7 +111,28 @@ def _metadata(metadata: run.JsonObject, caller: auth.Caller) -> run.JsonObject:
         ) from None
 
 
-def _payload(body: payloads.RunCreate) -> run.Payload:
+def _check_modes(body: payloads.RunCreate, *, has_mandate: bool) -> None:
+    # LangChain's events show what tools are given, their credential among it.
+    if has_mandate and payloads.StreamMode.EVENTS in body.stream_modes:
+        raise exceptions.RequestError(
+            ErrorCode.NOT_OFFERED, "The stream mode 'events' is not offered for runs with a mandate."
+        )
+
+
+def _priority(metadata: run.JsonObject, caller: auth.Caller) -> int:
+    if MANDATE_PRIORITY not in metadata:
+        return 0
+    caller.require(tokens.Scope.MANDATE)
+    asked = metadata[MANDATE_PRIORITY]
+    if type(asked) is not int or abs(asked) > URGENT:
+        raise exceptions.RequestError(
+            ErrorCode.INVALID_REQUEST,
+            f"'metadata.{MANDATE_PRIORITY}' must be an integer from -{URGENT} to {URGENT}.",
+        )
+    return asked
+
+
+def _payload(body: payloads.RunCreate, *, deletes: bool) -> run.Payload:
     command = _command(body.command)
     return run.Payload(
         input=None if command else body.input,
@@ -96,8 +144,10 @@ def _payload(body: payloads.RunCreate) -> run.Payload:
         stream_subgraphs=body.stream_subgraphs,
         interrupt_before=_nodes(body.interrupt_before),
         interrupt_after=_nodes(body.interrupt_after),
-        durability=body.durability,
+        durability=body.how_durable,
         strict_resume=body.strict_resume,
+        feedback_keys=tuple(body.feedback_keys or ()),
+        on_completion="delete" if deletes else None,
     )
 
 

@@ -104,6 +104,7 @@ class Execution:
         """
         asked = self.claim.run
         await self._say("metadata", {RUN_ID: asked.run_id, "attempt": asked.attempt})
+        await self._say_where("started" if asked.attempt == 1 else "running")
         try:
             async with asyncio.timeout(self._run_seconds) as clock:
                 await self._run_graph(clock)
@@ -128,6 +129,7 @@ class Execution:
 
     async def cancelled(self) -> run.Outcome:
         """Return the outcome of a run whose task was cancelled because somebody asked for its end."""
+        await self._say_where("interrupted")
         snapshot = await self._snapshot()
         stands = snapshot is not None and bool(snapshot.next)
         status = run.ThreadStatus.INTERRUPTED if stands else run.ThreadStatus.IDLE
@@ -151,15 +153,16 @@ class Execution:
             config = self._config()
             given, config = await self._given(graph, config)
             asked = self.claim.run.payload
-            chunks = graph.astream(
+            chunks = streaming.chunks(
+                graph,
                 given,
                 config,
+                asked=asked.stream_modes,
                 context=self._context(session),
-                stream_mode=streaming.graph_modes(asked.stream_modes),  # type: ignore[arg-type]
                 subgraphs=asked.stream_subgraphs,
                 interrupt_before=_nodes(asked.interrupt_before),
                 interrupt_after=_nodes(asked.interrupt_after),
-                durability=asked.durability or ("sync" if session else None),  # type: ignore[arg-type]
+                durability=asked.durability or ("sync" if session else None),
                 control=self.control,
             )
             if self.shared.throttle.rates:
@@ -298,9 +301,11 @@ class Execution:
             or self.graph.interrupt_after_nodes
         )
         if not may_stand:
+            await self._say_where("completed")
             return self._outcome(run.RunStatus.SUCCESS, run.ThreadStatus.IDLE, None)
         snapshot = await self._snapshot()
         stands = snapshot is not None and bool(snapshot.next)
+        await self._say_where("interrupted" if stands else "completed")
         status = run.ThreadStatus.INTERRUPTED if stands else run.ThreadStatus.IDLE
         return self._outcome(run.RunStatus.SUCCESS, status, snapshot)
 
@@ -331,6 +336,7 @@ class Execution:
 
     async def _failed(self, status: run.RunStatus, failure: Failure) -> run.Outcome:
         await self._say("error", {"error": failure.code, "message": failure.message})
+        await self._say_where("failed", error=failure.message)
         outcome = self._outcome(status, run.ThreadStatus.ERROR, await self._snapshot())
         return replace(outcome, error=failure)
 
@@ -350,6 +356,12 @@ class Execution:
             interrupts=None if untouched else interrupts,
             usage=self.counter.totals(),
         )
+
+    async def _say_where(self, event: str, **more: str) -> None:
+        """Tell where the run is in its life, to those who asked for that."""
+        if streaming.LIFECYCLE in self.claim.run.payload.stream_modes:
+            name = self.claim.run.graph_id
+            await self._say(streaming.LIFECYCLE, {"event": event, "graph_name": name} | more)
 
     async def _say(self, event: str, data: object) -> None:
         await self.shared.events.append(self.pen, event, encoding.dumps(data))

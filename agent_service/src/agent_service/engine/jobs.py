@@ -1,11 +1,19 @@
 """pgqueuer jobs that say `work on run X`; only the head run of a thread has one."""
 
+from collections.abc import Collection
+
 from pgqueuer.adapters.persistence.queries import Queries
 
 from agent_service import database
 from agent_service.engine import driver, run
 
-ENTRYPOINT = "run"
+LANE = "run"
+"""Where the runs of all graphs stand whose number is not limited."""
+
+
+def lane(graph_id: str, *, limited: Collection[str]) -> str:
+    """Return the entrypoint for the runs of a graph."""
+    return f"{LANE}:{graph_id}" if graph_id in limited else LANE
 
 
 async def enqueue(connection: database.Connection, head: run.Run) -> None:
@@ -13,5 +21,5 @@ async def enqueue(connection: database.Connection, head: run.Run) -> None:
     queries = Queries(driver.TransactionDriver(connection))
     wait = head.not_before - run.now()
     await queries.enqueue(
-        ENTRYPOINT, head.run_id.bytes, head.priority, wait if wait.total_seconds() > 0 else None
+        head.lane, head.run_id.bytes, head.priority, wait if wait.total_seconds() > 0 else None
     )

@@ -80,16 +80,22 @@ class RunQueue:
         thread_id: UUID,
         owner: str,
         by_person: bool = False,
+        must_exist: bool = True,
         action: run.CancelAction = run.CancelAction.INTERRUPT,
     ) -> None:
         """Ask for the end of several runs of a thread, of all of them or of none.
+
+        What is gone has ended too, unless it `must_exist`.
 
         Raises:
             RequestError: NOT_FOUND; FORBIDDEN and CONFLICT as for one.
         """
         async with self.pool.connection() as connection, connection.transaction():
             thread = await _lock_thread(connection, thread_id, owner=owner, by_person=by_person)
-            unwanted = [await _find(connection, run_id, thread) for run_id in run_ids]
+            found = [await _run(connection, run_id, thread) for run_id in run_ids]
+            unwanted = [item for item in found if item is not None]
+            if must_exist and len(unwanted) < len(found):
+                raise exceptions.RequestError(ErrorCode.NOT_FOUND, "One of the runs is not there.")
             # From the back, so that none comes to the front only to be cancelled there.
             for item in sorted(unwanted, key=lambda unfinished: unfinished.ordinal, reverse=True):
                 if not item.ended:
@@ -172,12 +178,17 @@ async def _lock_thread(
 
 
 async def _find(connection: database.Connection, run_id: UUID, thread: run.Thread) -> run.Run:
+    found = await _run(connection, run_id, thread)
+    if found is None:
+        raise exceptions.RequestError(ErrorCode.NOT_FOUND, f"There is no run {str(run_id)!r}.")
+    return found
+
+
+async def _run(connection: database.Connection, run_id: UUID, thread: run.Thread) -> run.Run | None:
     values = {"run_id": run_id, "thread_id": thread.thread_id, "owner": thread.owner}
     cursor = await connection.execute(rows.QUERIES["run"], values)
     row = await cursor.fetchone()
-    if row is None:
-        raise exceptions.RequestError(ErrorCode.NOT_FOUND, f"There is no run {str(run_id)!r}.")
-    return rows.run_from(row)
+    return None if row is None else rows.run_from(row)
 
 
 async def _make_room(connection: database.Connection, submission: run.Submission, thread: run.Thread) -> bool:

@@ -20,7 +20,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.tracers.context import register_configure_hook
 
-from agent_service.engine import budget
+from agent_service.engine import budget, throttling
 from shared_schemas import crashing
 from shared_schemas.usage import ModelUsage
 
@@ -43,6 +43,9 @@ class UsageCounter(BaseCallbackHandler):
         self.budget: budget.Budget | None = None
         """What the run may use, if that is limited."""
 
+        self.gate: throttling.Gate | None = None
+        """Where calls wait for their provider, if any is limited."""
+
         self.calls = 0
         """Answers that were counted here."""
 
@@ -56,7 +59,16 @@ class UsageCounter(BaseCallbackHandler):
         """Reserve for a call by `invoke`; for one by `ainvoke` the turnstile does, which can wait."""
         # LangChain swallows what an asynchronous handler of an `invoke` raises.
         is_sync = sys._getframe(1).f_code is manager.handle_event.__code__  # noqa: SLF001 - the only sign of it
-        if self.budget is None or not is_sync:
+        if not is_sync:
+            return
+        if self.gate is not None:
+            call = run_id, _provider(told)
+            if _is_on_loop():
+                # It cannot wait without the whole process; the next one waits longer instead.
+                self.gate.note(*call, tokens=0)
+            else:
+                self.gate.admit_thread(*call, tokens=_input_tokens(messages, told))
+        if self.budget is None:
             return
         asked = _asked(serialized, messages, told, max_output=self.budget.max_output)
         while change := self.budget.take(
@@ -72,11 +84,16 @@ class UsageCounter(BaseCallbackHandler):
             if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage)
         ]
         self.calls += 1
+        if self.gate is not None:
+            known = [item.input_tokens + item.output_tokens for item in used if item is not None]
+            self.gate.settle(run_id, sum(known) if known else None)
         if self.budget is not None:
             # Several answers to one question tell the same figures.
             self.budget.settle(run_id, next(iter(used), None))
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
+        if self.gate is not None:
+            self.gate.settle(run_id, None)
         if self.budget is None:
             return
         if isinstance(error, Exception):
@@ -118,6 +135,8 @@ class Turnstile(AsyncCallbackHandler):
     async def on_chat_model_start(
         self, serialized: dict[str, Any], messages: list[list[BaseMessage]], *, run_id: UUID, **told: Any
     ) -> None:
+        if self.counter.gate is not None:
+            await self.counter.gate.admit(run_id, _provider(told), tokens=_input_tokens(messages, told))
         limited = self.counter.budget
         # What is known already comes from a thread, and was asked for there.
         if limited is None or limited.knows(run_id):
@@ -146,6 +165,8 @@ def counted(counter: UsageCounter) -> Iterator[None]:
     finally:
         _turnstile.reset(before)
         _counter.reset(after)
+        if counter.gate is not None:
+            counter.gate.close()
 
 
 def _asked(
@@ -156,20 +177,29 @@ def _asked(
     named = parameters.get("model") or parameters.get("model_name") or metadata.get("ls_model_name")
     longest = next((parameters[name] for name in _MAX_OUTPUT if parameters.get(name)), None)
     answers = parameters.get("n") or 1
-    tools = [tool for tool in parameters.get("tools") or () if isinstance(tool, dict)]
     return budget.Asked(
         model=named or (serialized or {}).get("name") or UNKNOWN,
-        input_tokens=sum(
-            count_tokens_approximately(
-                question,
-                chars_per_token=CHARACTERS_PER_TOKEN,
-                tokens_per_image=TOKENS_PER_IMAGE,
-                tools=[*tools],
-            )
-            for question in messages
-        ),
+        input_tokens=_input_tokens(messages, told),
         output_tokens=answers * (longest or metadata.get("ls_max_tokens") or max_output),
     )
+
+
+def _input_tokens(messages: list[list[BaseMessage]], told: dict[str, Any]) -> int:
+    parameters = told.get("invocation_params") or {}
+    tools = [tool for tool in parameters.get("tools") or () if isinstance(tool, dict)]
+    return sum(
+        count_tokens_approximately(
+            question,
+            chars_per_token=CHARACTERS_PER_TOKEN,
+            tokens_per_image=TOKENS_PER_IMAGE,
+            tools=[*tools],
+        )
+        for question in messages
+    )
+
+
+def _provider(told: dict[str, Any]) -> str:
+    return (told.get("metadata") or {}).get("ls_provider") or UNKNOWN
 
 
 def _is_on_loop() -> bool:

@@ -87,6 +87,10 @@ class Worker:
     webhooks: webhooks.Deliverer
     pulse: pulse.Pulse
     concurrency: int
+    total_concurrency: int | None
+    limits: dict[str, int]
+    """Runs at a time over all workers, for the lanes that have a limit of their own."""
+
     max_attempts: int
     heartbeat_timeout: timedelta
     drain_timeout: timedelta
@@ -94,10 +98,12 @@ class Worker:
     working: dict[UUID, Work] = field(default_factory=dict, init=False)
     stopping: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
-    def _manager(self) -> QueueManager:
+    async def _manager(self) -> QueueManager:
         queries = OwnJobs(driver.PoolDriver(self.pool, self.listener))
         manager = queries.manager = QueueManager(queries)
-        manager.entrypoint(jobs.ENTRYPOINT, accepts_context=False)(self._take_up)
+        unlimited = dict.fromkeys(await _persist(self.leases.lanes), 0)
+        for lane, limit in (unlimited | {jobs.LANE: self.total_concurrency or 0} | self.limits).items():
+            manager.entrypoint(lane, concurrency_limit=limit, accepts_context=False)(self._take_up)
         return manager
 
     async def _take(self, manager: QueueManager) -> None:
@@ -224,7 +230,7 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; then let each run reach the end of its superstep, and hand it on."""
         self.listener.subscribe(queue.CANCEL_CHANNEL, self._on_cancel)
-        manager = self._manager()
+        manager = await self._manager()
         async with asyncio.TaskGroup() as tasks:
             delivering = tasks.create_task(self.webhooks.run())
             adopting = tasks.create_task(self._adopt())

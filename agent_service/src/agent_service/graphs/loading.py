@@ -9,13 +9,33 @@ import json
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent_service import exceptions
 
 BUNDLED = Path(__file__).with_name("langgraph.json")
+
+
+class Rules(BaseModel):
+    """How the runs of one graph are worked on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    concurrency: int | None = Field(default=None, ge=1)
+    """Runs of it at a time, over all workers."""
+
+    timeout: float | None = Field(default=None, gt=0)
+    """Seconds of one run, instead of `AGENT_RUN_TIMEOUT`."""
+
+
+class Own(BaseModel):
+    """What this service alone reads in a `langgraph.json`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    graphs: dict[str, Rules] = {}
 
 
 class Declaration(BaseModel):
@@ -24,15 +44,24 @@ class Declaration(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     graphs: dict[str, str] = Field(min_length=1)
+    mandate: Own = Own()
+
+    @model_validator(mode="after")
+    def _rules_are_for_graphs(self) -> Self:
+        if unknown := sorted(self.mandate.graphs.keys() - self.graphs.keys()):
+            raise ValueError(f"'mandate' has rules for {unknown}, and there are no such graphs")
+        return self
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Return what each graph's name stands for.
+def load(path: Path) -> tuple[dict[str, Any], dict[str, Rules]]:
+    """Return what each graph's name stands for, and the rules for those that have some.
 
     Raises:
         ConfigurationError: a file cannot be read, or does not hold what it should.
     """
-    return {name: _find(name, place, path.parent) for name, place in _read(path).graphs.items()}
+    declared = _read(path)
+    sources = {name: _find(name, place, path.parent) for name, place in declared.graphs.items()}
+    return sources, declared.mandate.graphs
 
 
 def _read(path: Path) -> Declaration:

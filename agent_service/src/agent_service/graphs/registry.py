@@ -33,6 +33,7 @@ _ASSISTANTS = uuid.UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
 """The namespace that LangGraph's own server gives assistants' ids from: a graph has the same id there."""
 
 _OFFERED = frozenset({"model", "tools", "config"})
+_NO_RULES = loading.Rules()
 _KEPT = 256
 """How many built graphs are kept."""
 
@@ -69,6 +70,9 @@ class Registry:
     sources: dict[str, Any]
     """A compiled graph, a `StateGraph` or a factory, by name."""
 
+    rules: dict[str, loading.Rules] = field(default_factory=dict)
+    """By name, where a graph has some."""
+
     plain: dict[str, Graph] = field(default_factory=dict)
     """Each graph without model and tools: for its schemas and its drawing."""
 
@@ -79,6 +83,9 @@ class Registry:
 
     def names(self) -> list[str]:
         return sorted(self.sources)
+
+    def rules_of(self, name: str) -> loading.Rules:
+        return self.rules.get(name, _NO_RULES)
 
     async def build(
         self,
@@ -139,7 +146,8 @@ async def load(path: Path | None = None) -> Registry:
     Raises:
         ConfigurationError: one cannot be loaded or built; the message names its place and the cause.
     """
-    registry = Registry(sources=loading.load(path or loading.BUNDLED))
+    sources, rules = loading.load(path or loading.BUNDLED)
+    registry = Registry(sources=sources, rules=rules)
     for name, source in registry.sources.items():
         try:
             registry.plain[name] = await _build(name, source, tools=(), model=registry.no_model, config={})
