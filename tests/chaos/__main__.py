@@ -1,4 +1,4 @@
-"""The whole crash matrix and all races: `make chaos`. Prints a table and writes `.mandate/chaos.json`."""
+"""Everything that must never break, whole: `make chaos`. Prints a table and writes `.mandate/chaos.json`."""
 
 # ruff: noqa: T201 - it talks to a person
 
@@ -9,18 +9,20 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stack import postgres, processes, services
-from tests.chaos import house, oracle, points, scenarios
+from tests.chaos import house, lanes, oracle, points, scenarios, storm, suites
 
 FOLDER = services.ROOT / ".mandate" / "chaos"
 REPORT = services.ROOT / ".mandate" / "chaos.json"
-DATABASES = ("chaos", "chaos_agent", "chaos_races")
+HOUSES = ("house_1", "house_2")
+"""Two stand side by side, since what happens in them is mostly waiting."""
+
+RACES = "chaos_races"
 
 HEAD = ("runs", "crashes", "effects", "lost", "duplicated", "stuck", "unapproved", "after_cancel", "seconds")
 WIDTH = 58
@@ -34,8 +36,8 @@ def main() -> int:
     print(f"{'scenario':<{WIDTH}}" + "".join(f"{name:>13}" for name in HEAD), flush=True)
     verdicts = []
     try:
-        with _server() as server, _log_folder() as logs:
-            for verdict in _verdicts(options, server, logs):
+        with _log_folder() as logs:
+            for verdict in _verdicts(options, logs):
                 verdicts.append(verdict)
                 _show(verdict)
                 _write(verdicts)
@@ -45,68 +47,101 @@ def main() -> int:
     return _conclude(verdicts)
 
 
-def _verdicts(options: argparse.Namespace, server: postgres.Server, logs: Path) -> Iterator[oracle.Verdict]:
-    chosen = [point for point in points.MATRIX if any(part in point.name for part in options.only)]
-    addresses = house.Addresses(django=server.url("chaos"), agent=server.url("chaos_agent"))
-    with house.opened(addresses, logs) as inside:
-        for point in chosen:
-            yield scenarios.crash(inside, point, runs=options.runs, seed=options.seed)
-        if any(part in "race" for part in options.only):
-            yield scenarios.sleepers(inside, trials=options.trials, seed=options.seed)
-    if any(part in "race" for part in options.only):
-        yield from _races(options, server.url("chaos_races"))
+def _verdicts(options: argparse.Namespace, logs: Path) -> Iterator[oracle.Verdict]:
+    with _server("postgres", durable=False) as server:
+        yield from lanes.side_by_side(*_lanes(options, server, logs))
+    if _is_chosen(options, "storm"):
+        with _server("storm", durable=True) as server:
+            folder = _made(logs / "storm")
+            addresses = _addresses(server, "storm")
+            yield storm.rage(
+                server, addresses, folder, runs=options.storm, kills=options.kills, seed=options.seed
+            )
 
 
-def _races(options: argparse.Namespace, database_url: str) -> Iterator[oracle.Verdict]:
-    """Hold Django's races in a process of their own, whose settings name their database."""
-    command = [sys.executable, "-m", "tests.chaos.race_process", str(options.trials), str(options.seed)]
-    path = filter(None, (str(services.ROOT), str(services.DJANGO_APP), os.environ.get("PYTHONPATH")))
-    env = os.environ | {
-        "DATABASE_URL": database_url,
-        "DJANGO_SETTINGS_MODULE": "config.settings_test",
-        "PYTHONPATH": os.pathsep.join(path),
-    }
-    with subprocess.Popen(command, env=env, cwd=services.ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            yield oracle.Verdict(**json.loads(line))
-    if process.returncode:
-        raise processes.ProcessError(f"the races exited with {process.returncode}")
+def _lanes(options: argparse.Namespace, server: postgres.Server, logs: Path) -> Sequence[lanes.Lane]:
+    chosen = [point for point in points.MATRIX if _is_chosen(options, point.name)]
+    todo = lanes.Todo([scenarios.crashing(point, runs=options.runs, seed=options.seed) for point in chosen])
+    if _is_chosen(options, "race: a worker stopped past its lease"):
+        todo.append(lambda inside: scenarios.sleepers(inside, trials=options.trials, seed=options.seed))
+    houses = [lanes.in_house(_addresses(server, name), _made(logs / name), todo) for name in HOUSES if todo]
+    server.create(RACES)
+    held = suites.Suites(
+        server=server,
+        logs=logs,
+        races_url=server.url(RACES),
+        sizes=suites.Sizes(
+            trials=options.trials,
+            sequences=options.sequences,
+            graphs=options.graphs,
+            examples=options.examples,
+            seed=options.seed,
+        ),
+    )
+    beside = [
+        suite for suite in (held.races, held.attacks, held.promises) if _is_chosen(options, suite.__name__)
+    ]
+    return [*houses, lanes.in_turn(beside)]
+
+
+def _is_chosen(options: argparse.Namespace, name: str) -> bool:
+    return not options.only or any(part in name for part in options.only)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("only", nargs="*", default=[""], help="parts of points' names, or 'race'")
-    parser.add_argument("--runs", type=int, default=20, help="of each point")
-    parser.add_argument("--trials", type=int, default=500, help="of each race")
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument(
+        "only", nargs="*", help="parts of points' names, or 'race', 'attacks', 'promises', 'storm'"
+    )
+    for name, default, text in (
+        ("runs", 20, "of each point"),
+        ("trials", 500, "of each race"),
+        ("sequences", 3000, "of the attacker against the tool API"),
+        ("graphs", 100, "that the attacker leads"),
+        ("examples", 120, "of any order of events"),
+        ("storm", 500, "runs in the storm"),
+        ("kills", 100, "of workers in the storm"),
+        ("seed", random.SystemRandom().randrange(10**6), "of everything"),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=default, help=text)
     return parser.parse_args()
 
 
 @contextlib.contextmanager
-def _server() -> Iterator[postgres.Server]:
-    folder = FOLDER / "postgres"
+def _server(name: str, *, durable: bool) -> Iterator[postgres.Server]:
+    folder = FOLDER / name
     postgres.remove(folder)
-    server = postgres.start(folder, durable=False)
+    server = postgres.start(folder, durable=durable)
     try:
-        for name in DATABASES:
-            server.create(name)
         yield server
     finally:
         server.remove()
+
+
+def _addresses(server: postgres.Server, name: str) -> house.Addresses:
+    both = (name, f"{name}_agent")
+    for database in both:
+        server.create(database)
+    return house.Addresses(django=server.url(both[0]), agent=server.url(both[1]))
 
 
 @contextlib.contextmanager
 def _log_folder() -> Iterator[Path]:
     folder = FOLDER / "logs"
     shutil.rmtree(folder, ignore_errors=True)
+    yield _made(folder)
+
+
+def _made(folder: Path) -> Path:
     folder.mkdir(parents=True)
-    yield folder
+    return folder
 
 
 def _show(verdict: oracle.Verdict) -> None:
     figures = "".join(f"{getattr(verdict, name):>13}" for name in HEAD)
     print(f"{verdict.scenario:<{WIDTH}}{figures}", flush=True)
+    if verdict.figures:
+        print("  " + ", ".join(f"{name} {figure}" for name, figure in verdict.figures.items()), flush=True)
     for note in verdict.notes[:SHOWN]:
         print(f"  {note}", flush=True)
 

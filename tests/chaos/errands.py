@@ -7,7 +7,6 @@ import uuid
 from dataclasses import dataclass, field
 
 import httpx
-import psycopg
 
 from tests.chaos import house
 
@@ -45,6 +44,12 @@ class Errand:
     cancel_after: float
     """Seconds."""
 
+    starts_after: float = 0.0
+    """Seconds since the crowd began."""
+
+    thinking: float = 0.2
+    """Seconds that a model takes to answer."""
+
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
     run_id: str | None = None
     started: float = 0.0
@@ -59,13 +64,17 @@ class Errand:
         return self.status in ENDED and (self.ending != "cancel" or self.is_cancelled)
 
 
-def make(count: int, dice: random.Random, *, cancel_within: float = 2.0) -> list[Errand]:
-    """Return errands with a share of each ending."""
+def make(
+    count: int, dice: random.Random, *, thinking: float = 0.2, every: float = 0.0, cancel_within: float = 2.0
+) -> list[Errand]:
+    """Return errands with a share of each ending, one to start each `every` seconds."""
     return [
         Errand(
             ending=ENDINGS[number % len(ENDINGS)],
             is_eager=dice.random() < 0.5,
             cancel_after=dice.uniform(0, cancel_within),
+            starts_after=number * every,
+            thinking=thinking,
         )
         for number in range(count)
     ]
@@ -76,9 +85,10 @@ class Crowd:
     """The people of one scenario."""
 
     http: httpx.Client
-    django: psycopg.Connection
-    agent: psycopg.Connection
+    django: house.Database
+    agent: house.Database
     errands: list[Errand]
+    began: float = field(default_factory=time.monotonic)
 
     @property
     def run_ids(self) -> list[str]:
@@ -95,7 +105,8 @@ class Crowd:
 
     def step(self) -> None:
         """Let each person do what is next for them; what is not answered is asked again in the next step."""
-        waiting = [errand for errand in self.errands if errand.run_id is None][:STARTS_PER_STEP]
+        now = time.monotonic() - self.began
+        waiting = [e for e in self.errands if e.run_id is None and e.starts_after <= now][:STARTS_PER_STEP]
         for errand in self.errands:
             with contextlib.suppress(httpx.HTTPError):
                 if errand in waiting:
@@ -121,7 +132,7 @@ class Crowd:
     def _start(self, errand: Errand) -> None:
         answer = self.http.post(
             "/api/agents/runs/",
-            json={"agent": house.AGENT, "input": {"messages": []}},
+            json={"agent": house.AGENT, "input": {"messages": [["user", str(errand.thinking)]]}},
             headers={"Idempotency-Key": f'"{errand.key}"'},
         )
         if answer.status_code == httpx.codes.ACCEPTED:
@@ -150,11 +161,11 @@ class Crowd:
 
 
 @contextlib.contextmanager
-def crowd(inside: house.House, errands: list[Errand]):
-    """Yield people with connections of their own."""
+def crowd(inside: house.House, errands: list[Errand], *, url: str | None = None):
+    """Yield people with connections of their own; they reach Django at `url`."""
     headers = {"Authorization": f"Token {inside.token}"}
     with (
         house.connected(inside) as (django, agent),
-        httpx.Client(base_url=inside.layout.django_url, headers=headers, timeout=10) as http,
+        httpx.Client(base_url=url or inside.layout.django_url, headers=headers, timeout=10) as http,
     ):
         yield Crowd(http=http, django=django, agent=agent, errands=errands)

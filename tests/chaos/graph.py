@@ -21,9 +21,6 @@ ASKED = ("asked-0", "asked-1")
 SEALED = "sealed"
 LAST = "last"
 
-THINKING = 0.2
-"""Seconds that the model takes to answer, so that runs are at work side by side."""
-
 
 class State(MessagesState, total=False):
     seen: Annotated[list[str], operator.add]
@@ -31,7 +28,10 @@ class State(MessagesState, total=False):
 
 
 class Clerk(BaseChatModel):
-    """A model that asks for two marks at once, then for a seal. Asked again, it says the same with new ids."""
+    """A model that asks for two marks at once, then for a seal. Asked again, it says the same with new ids.
+
+    It takes as many seconds to answer as it is told, so that runs are at work side by side.
+    """
 
     @property
     def _llm_type(self) -> str:
@@ -41,7 +41,7 @@ class Clerk(BaseChatModel):
         return self
 
     async def _agenerate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
-        await asyncio.sleep(THINKING)
+        await asyncio.sleep(float(messages[0].text))
         return self._generate(messages)
 
     def _generate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:

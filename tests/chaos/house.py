@@ -5,7 +5,9 @@ import os
 import random
 import secrets
 import signal
-from collections.abc import Iterator, Mapping
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,13 +19,22 @@ from tests.chaos import points
 
 AGENT_OPTIONS = {
     "AGENT_ENVIRONMENT": "test",
-    "AGENT_HEARTBEAT_TIMEOUT": "2",
     # A run meets more deaths here than in a year; that it is given up after three is tested elsewhere.
     "AGENT_MAX_ATTEMPTS": "100",
+    "AGENT_POOL_MAX_SIZE": "10",
 }
+QUICK = {"AGENT_HEARTBEAT_TIMEOUT": "2"}
+"""For scenarios that wait for many takeovers, and do not ask how long one takes."""
+
+AWAY_AT_MOST = 60.0
+"""Seconds."""
+
 LOGIN = "judge"
 AGENT = "chaos"
-NAMES = (*points.DJANGO, *points.DISPATCHER, *points.AGENT, *points.WORKERS)
+
+
+class HouseClosedError(Exception):
+    """Somebody ends the tests."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,6 +43,11 @@ class House:
 
     layout: services.Layout
     log_folder: Path
+    replicas: Mapping[str, int] = field(default_factory=dict)
+    """The port of each process that answers LangGraph's API."""
+
+    workers: tuple[str, ...] = points.WORKERS
+    is_closing: threading.Event = field(default_factory=threading.Event)
     token: str = ""
     running: dict[str, processes.Process] = field(default_factory=dict)
     armed: dict[str, str] = field(default_factory=dict)
@@ -47,8 +63,10 @@ class House:
             "django": (services.django(self.layout), services.DJANGO_APP),
             "dispatcher": (services.manage("mandate_dispatcher"), services.DJANGO_APP),
             "agent": (services.agent("serve", "--no-worker"), services.ROOT),
-        }.get(name, (services.agent("worker"), services.ROOT))
+        }.get(name.partition("-")[0], (services.agent("worker"), services.ROOT))
         env = self.django_env() if cwd == services.DJANGO_APP else self.agent_env()
+        if name in self.replicas:
+            env |= {"AGENT_PORT": str(self.replicas[name])}
         variable = "MANDATE_CRASH_POINTS" if cwd == services.DJANGO_APP else "AGENT_CRASH_POINTS"
         self.running[name] = processes.start(
             name, command, env=env | {variable: self._chosen(name)}, cwd=cwd, log_folder=self.log_folder
@@ -56,11 +74,12 @@ class House:
 
     def open(self) -> None:
         """Start everything that does not run, and wait for those that answer."""
-        for name in NAMES:
+        for name in (*points.DJANGO, *points.DISPATCHER, *self.replicas, *self.workers):
             if name not in self.running:
                 self.start(name)
-        for name, url in (("django", self.layout.django_url), ("agent", self.layout.agent_url)):
-            processes.wait_until_ready(self.running[name], f"{url}/ok")
+        ports = {"django": self.layout.django_port, **self.replicas}
+        for name, port in ports.items():
+            processes.wait_until_ready(self.running[name], f"http://127.0.0.1:{port}/ok", within=120)
 
     def arm(self, point: points.Point | None, *, crashes: int, dice: random.Random) -> None:
         """Have the processes of a point die there, so often in all; the others are sound."""
@@ -71,7 +90,13 @@ class House:
         self.open()
 
     def tend(self) -> None:
-        """Start again what has died."""
+        """Start again what has died.
+
+        Raises:
+            HouseClosedError: there is no use in it any more.
+        """
+        if self.is_closing.is_set():
+            raise HouseClosedError
         for name, process in list(self.running.items()):
             if process.running() is None:
                 assert process.child is not None
@@ -136,13 +161,42 @@ class Addresses:
 
 
 @contextlib.contextmanager
-def opened(addresses: Addresses, log_folder: Path) -> Iterator[House]:
-    """Prepare both databases and run both sides on them."""
-    layout = services.Layout(
+def opened(
+    addresses: Addresses, log_folder: Path, is_closing: threading.Event | None = None
+) -> Iterator[House]:
+    """Prepare both databases and run both sides on them, with one replica and two workers."""
+    port = processes.free_port()
+    layout = make_layout(addresses, django_port=processes.free_port(), agent_port=port, options=QUICK)
+    house = House(
+        layout=layout,
+        log_folder=log_folder,
+        replicas=dict.fromkeys(points.AGENT, port),
+        is_closing=is_closing or threading.Event(),
+    )
+    with living(house):
+        yield house
+
+
+@contextlib.contextmanager
+def living(house: House) -> Iterator[None]:
+    """Have both sides run for as long as the block lasts."""
+    house.prepare()
+    try:
+        house.open()
+        yield
+    finally:
+        house.close()
+
+
+def make_layout(
+    addresses: Addresses, *, django_port: int, agent_port: int, options: Mapping[str, str]
+) -> services.Layout:
+    """Return where everything is; `agent_port` is the one that Django speaks to."""
+    return services.Layout(
         database_url=addresses.django,
         agent_database_url=addresses.agent,
-        django_port=processes.free_port(),
-        agent_port=processes.free_port(),
+        django_port=django_port,
+        agent_port=agent_port,
         model_port=processes.free_port(),
         secrets=services.Secrets(
             django_secret_key=secrets.token_urlsafe(50),
@@ -150,25 +204,44 @@ def opened(addresses: Addresses, log_folder: Path) -> Iterator[House]:
             agent_signing_key=keys.generate(),
         ),
         graphs=str(Path(__file__).with_name("langgraph.json")),
-        agent_options=AGENT_OPTIONS,
+        agent_options={**AGENT_OPTIONS, **options},
     )
-    house = House(layout=layout, log_folder=log_folder)
-    house.prepare()
-    try:
-        house.open()
-        yield house
-    finally:
-        house.close()
 
 
 @contextlib.contextmanager
-def connected(house: House) -> Iterator[tuple[psycopg.Connection, psycopg.Connection]]:
-    """Yield connections to both databases, from outside of both sides."""
+def connected(house: House) -> Iterator[tuple["Database", "Database"]]:
+    """Yield both databases, from outside of both sides."""
     with (
-        psycopg.connect(house.layout.database_url, autocommit=True) as django,
-        psycopg.connect(house.layout.agent_database_url, autocommit=True) as agent,
+        contextlib.closing(Database(house.layout.database_url)) as django,
+        contextlib.closing(Database(house.layout.agent_database_url)) as agent,
     ):
         yield django, agent
+
+
+class Database:
+    """Statements that wait while PostgreSQL is away. Each is done at least once."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: psycopg.Connection | None = None
+
+    def execute(self, statement: str, values: Sequence[object] = ()) -> psycopg.Cursor:
+        deadline = time.monotonic() + AWAY_AT_MOST
+        while True:
+            try:
+                if self._connection is None:
+                    self._connection = psycopg.connect(self._url, autocommit=True)
+                return self._connection.execute(statement, values or None)
+            except psycopg.OperationalError:
+                self.close()
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.2)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
 def _path() -> dict[str, str]:

@@ -5,9 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import psycopg
-
-from tests.chaos import errands, graph
+from tests.chaos import errands, graph, house
 
 _MARKS = "SELECT run_id::text, name, sealed, key FROM marks_mark WHERE run_id = ANY(%s::uuid[])"
 _CALLS = """
@@ -49,6 +47,9 @@ class Verdict:
     """Effects that were not there when the cancel was answered."""
 
     seconds: float = 0.0
+    figures: dict[str, float] = field(default_factory=dict)
+    """What else was measured."""
+
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -168,7 +169,7 @@ def _names(marks: Iterable[_Mark]) -> dict[str, set[str]]:
     return names
 
 
-def _count(connection: psycopg.Connection, statement: str, values: list[str]) -> int:
+def _count(connection: house.Database, statement: str, values: list[str]) -> int:
     row = connection.execute(statement, [values]).fetchone()
     assert row is not None
     return int(row[0])

@@ -12,9 +12,16 @@ PATIENCE = 75.0
 
 CRASHES = 3
 DRAIN_EVERY = 0.7
+SLOWLY = 1.5
+"""Seconds that a model takes to answer when many runs have to be at work at one moment."""
 
 _EPOCHS = "SELECT thread_id::text, epoch FROM runs WHERE thread_id = ANY(%s::uuid[]) AND status = 'running'"
 _HELD = f"{_EPOCHS} AND worker LIKE %s"
+
+
+def crashing(point: points.Point, *, runs: int, seed: int) -> Callable[[house.House], oracle.Verdict]:
+    """Return a point's scenario."""
+    return lambda inside: crash(inside, point, runs=runs, seed=seed)
 
 
 def crash(
@@ -32,15 +39,15 @@ def crash(
     return verdict
 
 
-def sleepers(inside: house.House, *, trials: int, seed: int, batch: int = 80) -> oracle.Verdict:
+def sleepers(inside: house.House, *, trials: int, seed: int, batch: int = 120) -> oracle.Verdict:
     """Stop workers until others have their runs, and wake them; a trial is one run of a stopped worker."""
     dice = random.Random(f"{seed}:sleepers")
     verdict = oracle.Verdict(scenario="race: a worker stopped past its lease", seed=seed)
     began, slept = time.monotonic(), 0
     inside.arm(None, crashes=0, dice=dice)
     while slept < trials:
-        with errands.crowd(inside, errands.make(batch, dice)) as crowd:
-            slept += _sleep_over(inside, crowd, dice)
+        with errands.crowd(inside, errands.make(batch, dice, thinking=SLOWLY)) as crowd:
+            slept += sum(_sleep_over(inside, crowd, dice) for _ in inside.workers)
             see_through(inside, crowd)
             oracle.judge(verdict, crowd)
     verdict.runs = slept
@@ -54,12 +61,12 @@ def _sleep_over(inside: house.House, crowd: errands.Crowd, dice: random.Random) 
     while time.monotonic() < moment:
         crowd.step()
         time.sleep(errands.TICK)
-    name = dice.choice(points.WORKERS)
+    name = dice.choice(inside.workers)
     inside.send(name, signal.SIGSTOP)
     try:
-        held = _held_by(inside.pid(name), crowd)
+        held = held_by(inside.pid(name), crowd)
         deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline and held.items() & dict(_epochs(crowd)).items():
+        while time.monotonic() < deadline and held.items() & dict(epochs(crowd)).items():
             crowd.step()
             time.sleep(errands.TICK)
     finally:
@@ -67,11 +74,11 @@ def _sleep_over(inside: house.House, crowd: errands.Crowd, dice: random.Random) 
     return len(held)
 
 
-def _held_by(pid: int, crowd: errands.Crowd) -> dict[str, int]:
+def held_by(pid: int, crowd: errands.Crowd) -> dict[str, int]:
     return dict(crowd.agent.execute(_HELD, [crowd.run_ids, f"%:{pid}"]).fetchall())
 
 
-def _epochs(crowd: errands.Crowd) -> list[tuple[str, int]]:
+def epochs(crowd: errands.Crowd) -> list[tuple[str, int]]:
     return crowd.agent.execute(_EPOCHS, [crowd.run_ids]).fetchall()
 
 
@@ -86,17 +93,21 @@ def _drainer(
         if time.monotonic() < due or inside.crashes >= inside.wanted:
             return
         due = time.monotonic() + DRAIN_EVERY
-        if busy := [name for name in point.processes if _held_by(inside.pid(name), crowd)]:
+        if busy := [name for name in point.processes if held_by(inside.pid(name), crowd)]:
             inside.drain(dice.choice(busy))
 
     return drain
 
 
 def see_through(
-    inside: house.House, crowd: errands.Crowd, meanwhile: Callable[[], None] | None = None
+    inside: house.House,
+    crowd: errands.Crowd,
+    meanwhile: Callable[[], None] | None = None,
+    *,
+    patience: float = PATIENCE,
 ) -> None:
     """Let people and supervisor work until both sides have ended everything, or patience ends."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline and not crowd.is_done:
         if meanwhile:
             meanwhile()
