@@ -21,7 +21,11 @@ _KINDS = {
 
 
 def read(body: dict[str, Any], _: dict[str, str]) -> wire.Question:
-    """Read a request."""
+    """Read a request.
+
+    Raises:
+        ScriptError: the real one would not take it.
+    """
     messages = [(message["role"], _blocks(message["content"])) for message in body.get("messages", [])]
     names = {
         block["id"]: block["name"]
@@ -29,6 +33,10 @@ def read(body: dict[str, Any], _: dict[str, str]) -> wire.Question:
         for block in blocks
         if block["type"] == "tool_use"
     }
+    if any(
+        block["type"] == "text" and not block["text"].strip() for _, blocks in messages for block in blocks
+    ):
+        raise scripts.ScriptError("messages: text content blocks must be non-empty")
     asked_format = (body.get("output_config") or {}).get("format") or {}
     talk = scripts.Conversation(
         model=body["model"],

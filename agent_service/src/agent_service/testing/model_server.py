@@ -99,8 +99,8 @@ class ModelServer:
     async def _answer(self, request: Request, format_: wire.Wire) -> Response:
         body = await request.json()
         self.requests.append(body)
-        question = format_.read(body, request.path_params)
         try:
+            question = format_.read(body, request.path_params)
             number, rule = self.script.rule_for(question.talk)
             answer = scripts.answer_of(rule, question.talk)
         except scripts.ScriptError as error:

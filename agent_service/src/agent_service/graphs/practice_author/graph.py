@@ -11,7 +11,8 @@ from langgraph.types import Send
 from pydantic import ValidationError
 
 from agent_service import exceptions
-from agent_service.graphs.practice_author import agents, prompts, schemas, tasks
+from agent_service.graphs import agents
+from agent_service.graphs.practice_author import prompts, schemas, tasks
 from agent_service.tools import binding
 from shared_schemas.problems import ErrorCode
 from shared_schemas.tools import ToolCallStatus

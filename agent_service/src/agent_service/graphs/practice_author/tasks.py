@@ -9,7 +9,8 @@ from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 
-from agent_service.graphs.practice_author import agents, prompts, schemas
+from agent_service.graphs import agents
+from agent_service.graphs.practice_author import prompts, schemas
 from agent_service.tools import binding
 
 TESTING = {"python": "add_task_tests", "sql": "add_sql_tests"}
@@ -98,7 +99,8 @@ async def _ask(agent: agents.Agent, question: list[AnyMessage]) -> list[AnyMessa
 
 def _tests(arguments: dict[str, Any]) -> list[Any]:
     tables = [{"create": arguments["create"]}] if "create" in arguments else []
-    return tables + arguments.get("tests", [])
+    tests: list[Any] = arguments.get("tests", [])
+    return tables + tests
 
 
 def _some(tools: dict[str, BaseTool], *names: str) -> list[BaseTool]:
