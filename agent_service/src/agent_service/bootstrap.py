@@ -10,7 +10,17 @@ import httpx
 from pgqueuer.domain.settings import db_settings
 
 from agent_service import checkpointing, database, models, webhooks
-from agent_service.engine import executor, jobs, leases, pulse, queue, repository, throttling, worker
+from agent_service.engine import (
+    executor,
+    housekeeping,
+    jobs,
+    leases,
+    pulse,
+    queue,
+    repository,
+    throttling,
+    worker,
+)
 from agent_service.events import log
 from agent_service.graphs import registry
 from agent_service.settings import Settings
@@ -80,7 +90,11 @@ async def open_services(
         )
         chat_models = _models(settings)
         stack.push_async_callback(chat_models.aclose)
-        checkpoints = checkpointing.Checkpoints(pool=pool, serializer=checkpointing.serializer())
+        checkpoints = checkpointing.Checkpoints(
+            pool=pool,
+            serializer=checkpointing.serializer(),
+            pruning=settings.prune_checkpoints,
+        )
         held = leases.Leases(pool=pool, worker=f"{socket.gethostname()}:{os.getpid()}")
         yield Services(
             settings=settings,
@@ -117,7 +131,13 @@ async def open_services(
                 max_attempts=settings.max_attempts,
                 heartbeat_timeout=settings.heartbeat_timeout,
                 drain_timeout=settings.drain_timeout,
-                prune=settings.prune_checkpoints,
+                housekeeping=housekeeping.Housekeeping(
+                    pool=pool,
+                    checkpoints=checkpoints,
+                    event_retention=settings.event_retention,
+                    checkpoint_retention=settings.checkpoint_retention,
+                    webhook_retention=settings.webhook_retention,
+                ),
             ),
         )
 

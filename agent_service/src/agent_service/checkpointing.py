@@ -1,18 +1,27 @@
 """Checkpoints of threads: LangGraph's own tables, read by a serializer that rebuilds known types only."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, cast
 from uuid import UUID
 
 import psycopg
 import structlog
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from psycopg import AsyncCursor, errors
 from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
 
 from agent_service import database
+from agent_service.settings import Pruning
 from shared_schemas import crashing
 
 TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
@@ -20,29 +29,224 @@ TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
 FENCED = "LS001"
 """The SQLSTATE that `hold_run` raises."""
 
+DELTA_COUNTERS = "counters_since_delta_snapshot"
+"""In the metadata of checkpoints that hold a channel's changes only."""
+
+GATHERED_FOR = timedelta(milliseconds=100)
+"""How long checkpoints wait for more of them."""
+
+WRITES_GATHERED_FOR = timedelta(milliseconds=3)
+"""How long a finished task's writes wait for the checkpoint behind them, where runs wait for checkpoints."""
+
+_PARENT = 3
+"""The place of the parent's id among the values of a checkpoint's row."""
+
+_recorder: ContextVar["Recorder | None"] = ContextVar("recorder", default=None)
+
 log = structlog.get_logger(__name__)
 
 
-class FencedSaver(AsyncPostgresSaver):
-    """Writes checkpoints for one worker's hold on one run, and refuses once another worker has it."""
+@dataclass(slots=True, kw_only=True)
+class Statement:
+    """A statement that waits to be sent."""
 
-    def __init__(self, pool: database.Pool, serde: JsonPlusSerializer, *, run_id: UUID, epoch: int) -> None:
+    query: Any
+    rows: list[Any]
+    is_many: bool
+
+    async def send(self, cursor: AsyncCursor[DictRow]) -> None:
+        if self.is_many:
+            await cursor.executemany(self.query, self.rows)
+        else:
+            await cursor.execute(self.query, *self.rows)
+
+
+@dataclass(slots=True, kw_only=True)
+class Recorder:
+    """Takes the statements of a saver as a cursor would, and sends none."""
+
+    statements: list[Statement] = field(default_factory=list)
+
+    async def execute(self, query: Any, values: Sequence[Any]) -> None:
+        # LangGraph changes parts of a checkpoint in place when the next step begins.
+        written = tuple(_written(value) if isinstance(value, Jsonb) else value for value in values)
+        self.statements.append(Statement(query=query, rows=[written], is_many=False))
+
+    async def executemany(self, query: Any, rows: Sequence[Any]) -> None:
+        self.statements.append(Statement(query=query, rows=[*rows], is_many=True))
+
+
+@dataclass(slots=True, kw_only=True)
+class Step:
+    """What is not written yet of one checkpoint: the checkpoint itself, and what its tasks wrote."""
+
+    checkpoint_id: str
+    parent_id: str | None = None
+    own: list[Statement] = field(default_factory=list)
+    writes: list[Statement] = field(default_factory=list)
+
+
+class FencedSaver(AsyncPostgresSaver):
+    """Writes checkpoints for one worker's hold on one run, and refuses once another worker has it.
+
+    What comes in quick succession is written together. A run that asked for `sync` waits for it, so that no
+    step begins before the one in front of it is kept; another may lose as much as `GATHERED_FOR` to a crash.
+    Where only the latest checkpoint is kept in the end, one that a later one replaced before it was written
+    never is.
+    """
+
+    def __init__(
+        self,
+        pool: database.Pool,
+        serde: JsonPlusSerializer,
+        *,
+        run_id: UUID,
+        epoch: int,
+        waits: bool,
+        keeps_all: bool,
+    ) -> None:
         super().__init__(pool, serde=serde)
         self.held = (run_id, epoch)
+        self.waits = waits
+        self.keeps_all = keeps_all
+        self.leaves_one = True
+        """Nothing is to be pruned: the thread has one checkpoint, which came from here."""
+
+        self._steps: dict[str, list[Step]] = {}
+        self._replaced: set[str] = set()
+        self._written = 0
+        self._writing = asyncio.Lock()
+        self._timer: asyncio.Task[None] | None = None
+        self._failure: Exception | None = None
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        await self.flush()
+        found = await super().aget_tuple(config)
+        if found is not None:
+            self.leaves_one = False
+        return found
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - its base's
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        await self.flush()
+        async for found in super().alist(config, filter=filter, before=before, limit=limit):
+            yield found
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        namespace = config["configurable"]["checkpoint_ns"]
+        if namespace or DELTA_COUNTERS in metadata:
+            # A subgraph's checkpoints name the root's, and a delta needs all that came before it.
+            self.keeps_all = True
+            self.leaves_one = False
+        with _recording() as recorder:
+            given = await super().aput(config, checkpoint, metadata, new_versions)
+        self._add(namespace, checkpoint, recorder.statements)
+        await self._arrived(sync=self.waits)
+        return given
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        place = config["configurable"]
+        with _recording() as recorder:
+            await super().aput_writes(config, writes, task_id, task_path)
+        if place["checkpoint_id"] not in self._replaced:
+            step = self._step(place["checkpoint_ns"], place["checkpoint_id"])
+            step.writes += recorder.statements
+            await self._arrived(sync=False)
+
+    async def flush(self) -> None:
+        """Write what waits.
+
+        Raises:
+            psycopg.Error: what went wrong, now or since the last time; `is_fenced` tells a lost run.
+        """
+        async with self._writing:
+            if failure := self._failure:
+                self._failure = None
+                raise failure
+            steps, self._steps = self._steps, {}
+            statements = [
+                statement for each in steps.values() for step in each for statement in step.own + step.writes
+            ]
+            if statements:
+                await self._send(statements, steps)
+
+    async def _send(self, statements: Sequence[Statement], steps: dict[str, list[Step]]) -> None:
+        # What goes through a pipeline is one transaction: psycopg ends it with the block, and not before.
+        try:
+            async with self._cursor(pipeline=True) as cursor:
+                await cursor.execute("SELECT hold_run(%s, %s)", self.held)
+                crashing.point("checkpoint.before_write")
+                for statement in statements:
+                    await statement.send(cursor)
+                crashing.point("checkpoint.before_commit")
+        except (*database.AWAY, *database.TOO_LONG):
+            for namespace, later in self._steps.items():
+                steps.setdefault(namespace, []).extend(later)
+            self._steps = steps
+            raise
+        crashing.point("checkpoint.after_commit")
+        self._written += sum(bool(step.own) for each in steps.values() for step in each)
+        if self._written > 1:
+            self.leaves_one = False
 
     @asynccontextmanager
     async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[AsyncCursor[DictRow]]:
-        if not pipeline:
-            async with super()._cursor() as cursor:
-                yield cursor
+        recorder = _recorder.get()
+        if pipeline and recorder is not None:
+            yield cast("AsyncCursor[DictRow]", recorder)
             return
-        # What is written goes through a pipeline, and may be several transactions without this one.
-        async with super()._cursor(pipeline=True) as cursor, cursor.connection.transaction():
-            await cursor.execute("SELECT hold_run(%s, %s)", self.held)
-            crashing.point("checkpoint.before_write")
+        async with super()._cursor(pipeline=pipeline) as cursor:
             yield cursor
-            crashing.point("checkpoint.before_commit")
-        crashing.point("checkpoint.after_commit")
+
+    def _add(self, namespace: str, checkpoint: Checkpoint, own: Sequence[Statement]) -> None:
+        """Put a checkpoint behind those that wait, or in their place."""
+        steps = self._steps.setdefault(namespace, [])
+        kept: list[Statement] = []
+        *blobs, row = own
+        if not self.keeps_all:
+            for step in steps:
+                kept += _still_used(step, checkpoint)
+                row = _below(row, step.parent_id if step.own else step.checkpoint_id)
+                self._replaced.add(step.checkpoint_id)
+            steps.clear()
+        parent = row.rows[0][_PARENT]
+        steps.append(Step(checkpoint_id=checkpoint["id"], parent_id=parent, own=[*kept, *blobs, row]))
+
+    def _step(self, namespace: str, checkpoint_id: str) -> Step:
+        steps = self._steps.setdefault(namespace, [])
+        for step in steps:
+            if step.checkpoint_id == checkpoint_id:
+                return step
+        steps.append(Step(checkpoint_id=checkpoint_id))
+        return steps[-1]
+
+    async def _arrived(self, *, sync: bool) -> None:
+        if sync:
+            await self.flush()
+        elif self._timer is None or self._timer.done():
+            delay = WRITES_GATHERED_FOR if self.waits else GATHERED_FOR
+            self._timer = asyncio.create_task(self._flush_later(delay))
+
+    async def _flush_later(self, delay: timedelta) -> None:
+        await asyncio.sleep(delay.total_seconds())
+        try:
+            await self.flush()
+        except Exception as error:  # noqa: BLE001 - raised by whoever writes next
+            self._failure = error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +255,26 @@ class Checkpoints:
 
     pool: database.Pool
     serializer: JsonPlusSerializer
+    pruning: Pruning = Pruning.MANDATE
+
+    def prunes(self, *, has_mandate: bool) -> bool:
+        """Tell whether only the latest checkpoint is kept when a run ends."""
+        return self.pruning is Pruning.ALWAYS or (self.pruning is Pruning.MANDATE and has_mandate)
 
     def saver(self) -> AsyncPostgresSaver:
         """Return a saver for one run: it locks itself around every statement, so runs do not share one."""
         return AsyncPostgresSaver(self.pool, serde=self.serializer)
 
-    def saver_of(self, run_id: UUID, *, epoch: int) -> AsyncPostgresSaver:
-        """Return a saver whose writes fail once another worker has the run."""
-        return FencedSaver(self.pool, self.serializer, run_id=run_id, epoch=epoch)
+    def saver_of(self, run_id: UUID, *, epoch: int, waits: bool, has_mandate: bool) -> FencedSaver:
+        """Return a saver whose writes fail once another worker has the run; `waits` is for `sync`."""
+        return FencedSaver(
+            self.pool,
+            self.serializer,
+            run_id=run_id,
+            epoch=epoch,
+            waits=waits,
+            keeps_all=not self.prunes(has_mandate=has_mandate),
+        )
 
     async def prune(self, thread_id: UUID) -> None:
         """Keep the latest checkpoint of a thread; leave it as it is if another run has begun."""
@@ -79,6 +295,36 @@ def serializer() -> JsonPlusSerializer:
 def is_fenced(error: Exception) -> bool:
     """Tell whether a checkpoint was refused because another worker has the run."""
     return isinstance(error, psycopg.Error) and error.sqlstate == FENCED
+
+
+@contextmanager
+def _recording() -> Iterator[Recorder]:
+    recorder = Recorder()
+    token = _recorder.set(recorder)
+    try:
+        yield recorder
+    finally:
+        _recorder.reset(token)
+
+
+def _written(value: Jsonb) -> Jsonb:
+    return Jsonb(json.dumps(value.obj), dumps=str)
+
+
+def _below(row: Statement, parent_id: str | None) -> Statement:
+    values = list(row.rows[0])
+    values[_PARENT] = parent_id
+    return replace(row, rows=[tuple(values)])
+
+
+def _still_used(step: Step, checkpoint: Checkpoint) -> Iterator[Statement]:
+    """Yield the values that a replaced checkpoint would have kept and the one behind it refers to."""
+    for statement in step.own:
+        if statement.is_many:
+            versions = checkpoint["channel_versions"]
+            rows = [row for row in statement.rows if versions.get(row[2]) == row[3]]
+            if rows:
+                yield replace(statement, rows=rows)
 
 
 async def delete(connection: database.Connection, thread_id: UUID) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -73,6 +74,16 @@ Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Duration = Annotated[timedelta, BeforeValidator(_seconds), AfterValidator(_positive)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 BaseUrls = Annotated[tuple[BaseUrl, ...], NoDecode, BeforeValidator(_split)]
+
+
+class Pruning(StrEnum):
+    """Of which runs only the latest checkpoint is kept."""
+
+    MANDATE = "mandate"
+    """Of those with a mandate: other clients go back in a thread's history, and fork from it."""
+
+    ALWAYS = "always"
+    NEVER = "never"
 
 
 class Rate(BaseModel):
@@ -154,14 +165,35 @@ class Settings(BaseSettings):
     drain_timeout: Duration = timedelta(seconds=25)
     """How long a worker that is told to stop waits for its runs to reach the end of a superstep."""
 
-    prune_checkpoints: bool = True
-    """Keep only the latest checkpoint of a thread when a run ends."""
+    prune_checkpoints: Pruning = Pruning.MANDATE
+    """Of which runs only the latest checkpoint is kept when they end."""
+
+    checkpoint_retention: Duration = timedelta(days=30)
+    """When a thread has rested for so long, only its latest checkpoint is kept, unless none is ever removed."""
+
+    webhook_retention: Duration = timedelta(days=30)
+    """How long delivered and abandoned webhooks can be looked at, and delivered again."""
 
     event_retention: Duration = timedelta(days=7)
     """How long the events of ended runs can be replayed."""
 
     stream_heartbeat: Duration = timedelta(seconds=5)
     """How often an idle stream or wait says that it is alive."""
+
+    stream_patience: Duration = timedelta(seconds=30)
+    """How long a client may leave a stream unread before it is dropped."""
+
+    streams: int = Field(default=2000, ge=1)
+    """Streams and waits that one process serves at the same time."""
+
+    streams_per_caller: int = Field(default=200, ge=1)
+    """The same for one subject."""
+
+    streams_per_run: int = Field(default=50, ge=1)
+    """The same for one run, and for one thread."""
+
+    cors_origins: Texts = ()
+    """Origins of pages whose scripts may call the service, separated by commas; `*` is all of them."""
 
     max_body_bytes: int = Field(default=256 * 1024, ge=1024)
     """Largest JSON body of a request."""

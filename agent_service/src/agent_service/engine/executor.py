@@ -88,6 +88,9 @@ class Execution:
     graph: registry.Graph | None = None
     """As soon as it is built."""
 
+    saver: checkpointing.FencedSaver | None = None
+    """The graph's."""
+
     time_limit: int | None = None
     """Seconds of the mandate, where they end before the service's own."""
 
@@ -127,6 +130,11 @@ class Execution:
             return await self._failed(run.RunStatus.ERROR, failures.failure_of(self._spent))
         return await self._ended()
 
+    @property
+    def leaves_one_checkpoint(self) -> bool:
+        """Tell whether there is nothing to prune."""
+        return self.saver is not None and self.saver.leaves_one
+
     async def cancelled(self) -> run.Outcome:
         """Return the outcome of a run whose task was cancelled because somebody asked for its end."""
         await self._say_where("interrupted")
@@ -162,7 +170,7 @@ class Execution:
                 subgraphs=asked.stream_subgraphs,
                 interrupt_before=_nodes(asked.interrupt_before),
                 interrupt_after=_nodes(asked.interrupt_after),
-                durability=asked.durability or ("sync" if session else None),
+                durability=self._durability(session),
                 control=self.control,
             )
             if self.shared.throttle.rates:
@@ -170,9 +178,13 @@ class Execution:
                     throttle=self.shared.throttle, loop=asyncio.get_running_loop()
                 )
             with usage.counted(self.counter):
-                async for name, text in self.reading.events(chunks):
-                    await self.shared.events.append(self.pen, name, text)
-                    await self._keep_usage()
+                try:
+                    async for name, text in self.reading.events(chunks):
+                        await self.shared.events.append(self.pen, name, text)
+                        await self._keep_usage()
+                finally:
+                    assert self.saver is not None
+                    await self.saver.flush()
 
     def _hold_to_limits(self, granted: tools.Session, clock: asyncio.Timeout) -> None:
         limits, used = granted.limits, granted.used
@@ -228,9 +240,17 @@ class Execution:
             model=self._model(named) if named else None,
             config=self._config(),
         )
-        saver = self.shared.checkpoints.saver_of(self.claim.run.run_id, epoch=self.claim.epoch)
-        self.graph = graph.copy({"checkpointer": saver})
+        self.saver = self.shared.checkpoints.saver_of(
+            self.claim.run.run_id,
+            epoch=self.claim.epoch,
+            waits=self._durability(session) == "sync",
+            has_mandate=session is not None,
+        )
+        self.graph = graph.copy({"checkpointer": self.saver})
         return self.graph
+
+    def _durability(self, session: client.ToolSession | None) -> str | None:
+        return self.claim.run.payload.durability or ("sync" if session else None)
 
     def _model(self, named: str) -> BaseChatModel:
         limited = self.counter.budget is not None

@@ -16,7 +16,7 @@ from pgqueuer.domain.models import Job, TracebackRecord
 from pgqueuer.domain.types import JOB_STATUS, JobId
 
 from agent_service import database, exceptions, webhooks
-from agent_service.engine import driver, executor, failures, jobs, leases, pulse, queue, run
+from agent_service.engine import driver, executor, failures, housekeeping, jobs, leases, pulse, queue, run
 from agent_service.events import log
 from shared_schemas import crashing
 from shared_schemas.problems import ErrorCode, Failure
@@ -94,7 +94,7 @@ class Worker:
     max_attempts: int
     heartbeat_timeout: timedelta
     drain_timeout: timedelta
-    prune: bool
+    housekeeping: housekeeping.Housekeeping
     working: dict[UUID, Work] = field(default_factory=dict, init=False)
     stopping: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
@@ -181,13 +181,13 @@ class Worker:
         if work.task.cancelled():
             if work.cancelled:
                 outcome = await _persist(work.execution.cancelled)
-                await self._end(claim, outcome, pen=work.execution.pen)
+                await self._end(claim, outcome, execution=work.execution)
             else:
                 await self._release(claim, work)
             return
         error = work.task.exception()
         if error is None:
-            await self._end(claim, work.task.result(), pen=work.execution.pen)
+            await self._end(claim, work.task.result(), execution=work.execution)
         elif isinstance(error, GraphDrained):
             await self._release(claim, work)
         elif isinstance(error, exceptions.AttemptFailed):
@@ -198,13 +198,16 @@ class Worker:
         else:
             raise error
 
-    async def _end(self, claim: run.Claim, outcome: run.Outcome, pen: log.Pen | None = None) -> None:
-        events = await self.events.close(pen) if pen else []
+    async def _end(
+        self, claim: run.Claim, outcome: run.Outcome, execution: executor.Execution | None = None
+    ) -> None:
+        events = await self.events.close(execution.pen) if execution else []
         crashing.point("worker.before_end")
         ended = await _persist(lambda: self.leases.end(claim, outcome, events))
         crashing.point("worker.after_end")
         _log.info("run.ended", status=ended.status, error=ended.error and ended.error.code)
-        if self.prune and pen:
+        prunes = self.executor.checkpoints.prunes(has_mandate=ended.mandate_run is not None)
+        if prunes and execution and not execution.leaves_one_checkpoint:
             await self.executor.checkpoints.prune(ended.thread_id)
 
     async def _release(self, claim: run.Claim, work: Work) -> None:
@@ -234,6 +237,7 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:
             delivering = tasks.create_task(self.webhooks.run())
             adopting = tasks.create_task(self._adopt())
+            sweeping = tasks.create_task(self.housekeeping.run())
             taking = tasks.create_task(self._take(manager))
             await stop.wait()
             manager.shutdown.set()
@@ -241,6 +245,7 @@ class Worker:
             await taking
             delivering.cancel()
             adopting.cancel()
+            sweeping.cancel()
         self.listener.unsubscribe(queue.CANCEL_CHANNEL, self._on_cancel)
 
 
