@@ -3,9 +3,18 @@
 from django.urls import URLPattern, URLResolver, path, re_path
 
 from mandate.api import approvals, audit, comparisons, events, health, problems, runs, tool_api, webhooks
+from mandate.pages import approvals as approval_pages
+from mandate.pages import runs as run_pages
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("ok", health.ok),
+    path("agents/runs/", run_pages.runs_page, name="mandate-runs-page"),
+    path("agents/runs/<uuid:run_id>/", run_pages.run_page, name="mandate-run-page"),
+    path("agents/runs/<uuid:run_id>/timeline/", run_pages.timeline_part, name="mandate-run-timeline"),
+    path("agents/runs/<uuid:run_id>/cancel/", run_pages.cancel, name="mandate-run-cancel-page"),
+    path("agents/runs/<uuid:run_id>/resume/", run_pages.resume, name="mandate-run-resume-page"),
+    path("agents/approvals/", approval_pages.approvals_page, name="mandate-approvals-page"),
+    path("agents/approvals/<uuid:approval_id>/", approval_pages.approval_page, name="mandate-approval-page"),
     path("api/agents/runs/", runs.Runs.as_view(), name="mandate-runs"),
     path("api/agents/runs/<uuid:run_id>/", runs.Run.as_view(), name="mandate-run"),
     path("api/agents/runs/<uuid:run_id>/cancel/", runs.Cancel.as_view(), name="mandate-run-cancel"),

@@ -1,0 +1,246 @@
+import json
+from html.parser import HTMLParser
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.contrib.staticfiles import finders
+from django.urls import reverse
+
+from mandate import models, testing
+from mandate.pages import safety
+from mandate.services import runs
+from practice import agent_tools
+from practice import models as practice_models
+from shared_schemas.problems import ErrorCode, Failure
+from shared_schemas.runs import RunStatus
+from shared_schemas.tools import ToolCallStatus
+
+pytestmark = pytest.mark.django_db
+
+EVIL = "<script>alert(1)</script><img src=http://evil.test/x>"
+
+
+class Inline(HTMLParser):
+    """Finds what the policy would forbid."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.found += [f"{tag} {name}" for name in given if name.startswith("on") or name == "style"]
+        if tag in {"style", "iframe", "object", "img"} or (tag == "script" and "src" not in given):
+            self.found.append(tag)
+
+
+@pytest.fixture
+def page(client, user):
+    client.force_login(user)
+
+    def read(name, *args, **query):
+        return client.get(reverse(name, args=args), query)
+
+    return read
+
+
+@pytest.fixture
+def send(client, user):
+    client.force_login(user)
+
+    def post(name, *args, **fields):
+        return client.post(reverse(name, args=args), fields, follow=True)
+
+    return post
+
+
+@pytest.fixture
+def start(agent, user):
+    def start_run(**fields):
+        return runs.start(**{"agent": agent.slug, "input": {"topic": EVIL}, "by": user} | fields)
+
+    return start_run
+
+
+@pytest.fixture
+def asked(start, agent, user):
+    """A question about a call that shows people what a model wrote."""
+
+    def make(**fields):
+        run = start()
+        call = models.ToolCall.objects.create(
+            run=run,
+            key=str(run.pk),
+            tool="publish",
+            arguments={"text": EVIL},
+            status=ToolCallStatus.PENDING_APPROVAL,
+            agent_user=agent.user,
+            acting_for=user,
+            epoch=1,
+        )
+        given = {"permission": "auth.change_user", "message": EVIL, "arguments": {"text": EVIL}}
+        return models.Approval.objects.create(
+            run=run, tool_call=call, expires_at=run.created_at.replace(year=2099), **given | fields
+        )
+
+    return make
+
+
+@pytest.mark.parametrize("name", ["mandate-runs-page", "mandate-approvals-page"])
+def test_nobody_unknown_sees_a_page(client, name):
+    response = client.get(reverse(name))
+
+    assert response.status_code == 302
+    assert response.headers["Location"].startswith("/admin/login/?next=")
+
+
+@pytest.mark.parametrize("place", ["runs", "run", "timeline", "approvals", "approval"])
+def test_what_a_model_wrote_is_text_and_nothing_is_inline(page, asked, place):
+    approval = asked()
+    response = {
+        "runs": lambda: page("mandate-runs-page"),
+        "run": lambda: page("mandate-run-page", approval.run_id),
+        "timeline": lambda: page("mandate-run-timeline", approval.run_id),
+        "approvals": lambda: page("mandate-approvals-page"),
+        "approval": lambda: page("mandate-approval-page", approval.pk),
+    }[place]()
+
+    inline = Inline()
+    inline.feed(response.content.decode())
+    assert response.status_code == 200
+    assert response.headers["Content-Security-Policy"] == safety.POLICY
+    assert inline.found == []
+
+
+@pytest.mark.parametrize("file", ["mandate.css", "pages.js", "events.js", "follow.js"])
+def test_what_the_pages_load_is_there(file):
+    assert finders.find(f"mandate/{file}")
+
+
+def test_a_person_sees_their_own_runs_only(page, start, make_user):
+    own, other = start(), start(by=make_user())
+
+    content = page("mandate-runs-page").content.decode()
+
+    assert str(own.pk) in content
+    assert str(other.pk) not in content
+    assert page("mandate-run-page", other.pk).status_code == 404
+
+
+def test_runs_are_narrowed_by_status_and_model(page, start):
+    cheap, dear = start(model="gpt-mini"), start(model="gpt-large")
+    runs.cancel(dear.pk)
+
+    by_model = page("mandate-runs-page", model="MINI").context["page"].object_list
+    by_status = page("mandate-runs-page", status="cancelled").context["page"].object_list
+
+    assert (list(by_model), list(by_status)) == ([cheap], [dear])
+
+
+def test_a_list_asks_the_database_equally_often_however_long_it_is(
+    page, start, django_assert_num_queries, django_assert_max_num_queries
+):
+    start()
+    with django_assert_max_num_queries(8) as few:
+        page("mandate-runs-page")
+    for _ in range(20):
+        start()
+
+    with django_assert_num_queries(len(few)):
+        page("mandate-runs-page")
+
+
+def test_a_runs_page_tells_what_happened(page, start):
+    run = start()
+    runs.cancel(run.pk)
+
+    content = page("mandate-run-page", run.pk).content.decode()
+
+    assert "Now cancelled" in content
+    assert "practice-author with gpt-5-mini" in content
+
+
+def test_a_failed_run_says_why_and_offers_to_go_on(page, send, start):
+    run = start()
+    models.Run.objects.filter(pk=run.pk).update(agent_run_id=run.pk)
+    runs.move(
+        runs.locked(run.pk), RunStatus.FAILED, failure=Failure(code=ErrorCode.MODEL_FAILED, message="No.")
+    )
+
+    shown = page("mandate-run-page", run.pk).content.decode()
+    send("mandate-run-resume-page", run.pk)
+
+    run.refresh_from_db()
+    assert "model_failed" in shown
+    assert "Let it go on" in shown
+    assert run.status == RunStatus.PENDING
+
+
+def test_what_cannot_be_done_is_said(send, start):
+    run = start()
+
+    response = send("mandate-run-resume-page", run.pk)
+
+    assert "pending" in str(next(iter(response.context["messages"])))
+
+
+def test_a_person_rejects_with_a_comment(send, asked, user):
+    user.user_permissions.add(Permission.objects.get(codename="change_user"))
+    approval = asked()
+
+    response = send("mandate-approval-page", approval.pk, decision="reject", comment="Not now.")
+
+    approval.refresh_from_db()
+    assert (approval.status, approval.decided_by, approval.comment) == ("rejected", user, "Not now.")
+    assert "Rejected." in response.content.decode()
+
+
+def test_who_may_not_decide_sees_why(page, asked):
+    content = page("mandate-approval-page", asked().pk).content.decode()
+
+    assert "auth.change_user" in content
+    assert 'value="approve"' not in content
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        pytest.param("{", "not JSON", id="no JSON"),
+        pytest.param("[1]", "/arguments", id="no object"),
+    ],
+)
+def test_an_edit_that_cannot_be_read_is_not_lost(send, asked, user, arguments, told):
+    user.user_permissions.add(Permission.objects.get(codename="change_user"))
+    approval = asked()
+
+    response = send(
+        "mandate-approval-page", approval.pk, decision="edit", arguments=arguments, comment="Mine"
+    )
+
+    approval.refresh_from_db()
+    content = response.content.decode()
+    assert approval.status == "pending"
+    assert told in str(next(iter(response.context["messages"])))
+    assert arguments in content
+    assert "Mine" in content
+
+
+def test_an_approval_that_is_edited_runs_what_the_person_wrote(send, user):
+    module = practice_models.Module.objects.create(
+        slug="m", title="M", language="python", body="b", published=True
+    )
+    author = testing.make_agent(agent_tools.add_tasks.__name__, agent_tools.publish_task.__name__)
+    run = testing.start_run(author, by=user)
+    texts = [{"title": f"Task {number}", "text": "Write a function that adds up."} for number in range(2)]
+    testing.call_tool("add_tasks", {"module_id": module.pk, "tasks": texts}, run=run)
+    first, second = practice_models.Task.objects.order_by("pk")
+    practice_models.Task.objects.update(verified=True, verdict={"passed": True})
+    testing.call_tool("publish_task", {"task_id": first.pk}, run=run)
+    approval = models.Approval.objects.get()
+    user.user_permissions.add(Permission.objects.get(codename="publish_task"))
+
+    send("mandate-approval-page", approval.pk, decision="edit", arguments=json.dumps({"task_id": second.pk}))
+
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.active, second.active) == (False, True)
