@@ -3,7 +3,7 @@
 from django.db.models import QuerySet
 
 from mandate import tools
-from practice import models, schemas, selectors, services
+from practice import models, schemas, search, selectors, services
 
 
 @tools.records(models.Module)
@@ -30,6 +30,39 @@ def read_lesson(context: tools.Context, call: schemas.ReadLesson) -> schemas.Les
         title=module.title,
         language=module.language,
         body=module.body,
+    )
+
+
+def _published_tasks(
+    context: tools.Context,  # noqa: ARG001 - every scope takes it
+) -> QuerySet[models.Task]:
+    return selectors.published_tasks()
+
+
+@tools.tool(scope="practice:read", effect=tools.Effect.READ, records={models.Task: _published_tasks})
+def search_course(context: tools.Context, call: schemas.SearchCourse) -> schemas.CourseFound:
+    """Search the published lessons and tasks of the course, the best first, with the places that fit."""
+    hits = search.find(
+        call.query,
+        lessons=context.visible(models.Module),
+        tasks=context.visible(models.Task),
+        limit=call.limit,
+    )
+    return schemas.CourseFound(records=[_found(hit) for hit in hits])
+
+
+def _found(hit: search.Hit) -> schemas.Found:
+    kind, lesson = schemas.Kind.LESSON, hit.record
+    if isinstance(hit.record, models.Task):
+        kind, lesson = schemas.Kind.TASK, hit.record.module
+    return schemas.Found(
+        ref=f"{kind.value}-{hit.record.pk}",
+        kind=kind,
+        id=hit.record.pk,
+        title=hit.record.title,
+        lesson=lesson.title,
+        rank=round(hit.rank, 4),
+        snippet=hit.snippet,
     )
 
 

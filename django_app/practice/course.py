@@ -1,4 +1,4 @@
-"""Loads the course that comes with the project: lessons, students, and the agent that writes tasks."""
+"""Loads the course that comes with the project: lessons, students, and the agents that work with them."""
 
 import json
 from collections.abc import Mapping
@@ -25,6 +25,9 @@ AUTHOR_TOOLS = (
     "publish_task",
 )
 
+RESEARCHER = "research"
+RESEARCHER_TOOLS = ("search_course",)
+
 
 @transaction.atomic
 def load(*, default_model: str, folder: Path = FOLDER) -> Mapping[str, int]:
@@ -38,6 +41,7 @@ def load(*, default_model: str, folder: Path = FOLDER) -> Mapping[str, int]:
     for student in course["students"]:
         models.StudentProfile.objects.update_or_create(slug=student["slug"], defaults=student)
     _ensure_author(default_model)
+    _ensure_researcher(default_model)
     return {"lessons": len(course["modules"]), "students": len(course["students"])}
 
 
@@ -61,4 +65,15 @@ def _ensure_author(default_model: str) -> None:
         graph="practice_author",
         default_model=default_model,
         tools=AUTHOR_TOOLS,
+    )
+
+
+def _ensure_researcher(default_model: str) -> None:
+    agents.ensure(
+        RESEARCHER,
+        name="Research",
+        description="Answers questions from the course's lessons and tasks, and names the records it used.",
+        graph="research",
+        default_model=default_model,
+        tools=RESEARCHER_TOOLS,
     )

@@ -1,8 +1,20 @@
 """Lessons, students, and tasks that an agent may draft."""
 
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVector
 from django.db import models
 
 from mandate.models import AgentOwned
+
+SEARCH_CONFIG = "english"
+"""How words are taken for the same; the course is written in this language."""
+
+LESSON_VECTOR = SearchVector("title", config=SEARCH_CONFIG, weight="A") + SearchVector(
+    "body", config=SEARCH_CONFIG, weight="B"
+)
+TASK_VECTOR = SearchVector("title", config=SEARCH_CONFIG, weight="A") + SearchVector(
+    "text", config=SEARCH_CONFIG, weight="B"
+)
 
 
 class Module(models.Model):
@@ -25,6 +37,7 @@ class Module(models.Model):
 
     class Meta:
         ordering = ("position", "slug")
+        indexes = (GinIndex(LESSON_VECTOR, name="practice_module_search"),)
 
     def __str__(self) -> str:
         return self.title
@@ -80,6 +93,7 @@ class Task(AgentOwned):
 
     class Meta:
         ordering = ("module", "pk")
+        indexes = (GinIndex(TASK_VECTOR, name="practice_task_search"),)
         permissions = (("publish_task", "Can publish a practice task"),)
         constraints = (
             models.CheckConstraint(

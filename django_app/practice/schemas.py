@@ -52,6 +52,42 @@ class Lesson(Answer):
     body: str = Field(description="The lesson as students read it, in Markdown.")
 
 
+class SearchCourse(tools.Schema):
+    """What to look for in the course."""
+
+    query: str = Field(
+        min_length=1,
+        max_length=1000,
+        description="The question, or some words of it: any of them is looked for, in titles before texts.",
+    )
+    limit: int = Field(default=5, ge=1, le=20, description="How many records to answer at most.")
+
+
+class Kind(StrEnum):
+    """What kind of record was found."""
+
+    LESSON = "lesson"
+    TASK = "task"
+
+
+class Found(Answer):
+    """One record of the course that was found."""
+
+    ref: str = Field(description="What to cite the record by: its kind and its id.")
+    kind: Kind = Field(description="Whether it is a lesson or a task.")
+    id: int = Field(description="The record's id.")
+    title: str = Field(description="The record's title.")
+    lesson: str = Field(description="The title of the lesson that it is, or belongs to.")
+    rank: float = Field(description="How well it fits: more is better.")
+    snippet: str = Field(description="The places of its text that the words are in.")
+
+
+class CourseFound(Answer):
+    """What was found, the best first."""
+
+    records: list[Found] = Field(description="Empty, if nothing was.")
+
+
 class ReadProfile(tools.Schema):
     """Which student to read about."""
 

@@ -8,3 +8,8 @@ from practice import models
 def lessons() -> QuerySet[models.Module]:
     """Return the published lessons."""
     return models.Module.objects.filter(published=True)
+
+
+def published_tasks() -> QuerySet[models.Task]:
+    """Return the tasks that students see."""
+    return models.Task.objects.filter(active=True, module__published=True)

@@ -25,7 +25,7 @@ def test_all_tools_of_the_author_are_declared():
 def test_every_field_that_a_model_sees_is_described():
     undescribed = [
         f"{name}.{definition.get('title')}.{field}"
-        for name in course.AUTHOR_TOOLS
+        for name in (*course.AUTHOR_TOOLS, *course.RESEARCHER_TOOLS)
         for schema in _schemas(registry.declared()[name])
         for definition in (schema, *schema.get("$defs", {}).values())
         for field, value in definition.get("properties", {}).items()
