@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import psycopg
 import uvicorn
+import uvloop
 from starlette.datastructures import State
 
 from agent_service import app, bootstrap, exceptions, migrating, settings, telemetry
@@ -98,7 +99,8 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _worker(_: argparse.Namespace) -> int:
-    asyncio.run(_work(_load()))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_work(_load()))
     return 0
 
 

@@ -120,23 +120,10 @@ class FencedSaver(AsyncPostgresSaver):
         self._failure: Exception | None = None
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        await self.flush()
         found = await super().aget_tuple(config)
         if found is not None:
             self.leaves_one = False
         return found
-
-    async def alist(
-        self,
-        config: RunnableConfig | None,
-        *,
-        filter: dict[str, Any] | None = None,  # noqa: A002 - its base's
-        before: RunnableConfig | None = None,
-        limit: int | None = None,
-    ) -> AsyncIterator[CheckpointTuple]:
-        await self.flush()
-        async for found in super().alist(config, filter=filter, before=before, limit=limit):
-            yield found
 
     async def aput(
         self,
@@ -187,7 +174,7 @@ class FencedSaver(AsyncPostgresSaver):
     async def _send(self, statements: Sequence[Statement], steps: dict[str, list[Step]]) -> None:
         # What goes through a pipeline is one transaction: psycopg ends it with the block, and not before.
         try:
-            async with self._cursor(pipeline=True) as cursor:
+            async with super()._cursor(pipeline=True) as cursor:
                 await cursor.execute("SELECT hold_run(%s, %s)", self.held)
                 crashing.point("checkpoint.before_write")
                 for statement in statements:
@@ -205,10 +192,10 @@ class FencedSaver(AsyncPostgresSaver):
 
     @asynccontextmanager
     async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[AsyncCursor[DictRow]]:
-        recorder = _recorder.get()
-        if pipeline and recorder is not None:
+        if recorder := _recorder.get():
             yield cast("AsyncCursor[DictRow]", recorder)
             return
+        await self.flush()
         async with super()._cursor(pipeline=pipeline) as cursor:
             yield cursor
 
@@ -265,7 +252,9 @@ class Checkpoints:
         """Return a saver for one run: it locks itself around every statement, so runs do not share one."""
         return AsyncPostgresSaver(self.pool, serde=self.serializer)
 
-    def saver_of(self, run_id: UUID, *, epoch: int, waits: bool, has_mandate: bool) -> FencedSaver:
+    def saver_of(
+        self, run_id: UUID, *, epoch: int, waits: bool = True, has_mandate: bool = False
+    ) -> FencedSaver:
         """Return a saver whose writes fail once another worker has the run; `waits` is for `sync`."""
         return FencedSaver(
             self.pool,

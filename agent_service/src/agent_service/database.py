@@ -1,6 +1,7 @@
 """Connections to PostgreSQL: one pool for statements, one connection that listens."""
 
 import asyncio
+import select
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -10,13 +11,16 @@ import psycopg
 import structlog
 from psycopg import sql
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 Connection = psycopg.AsyncConnection[DictRow]
 Pool = AsyncConnectionPool[Connection]
 
 TOO_LONG = (psycopg.errors.TransactionTimeout, psycopg.errors.IdleInTransactionSessionTimeout)
 """What a process meets that stood still in a transaction, and woke: `be_brief` ended it for the others' sake."""
+
+AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
+"""What a statement meets while PostgreSQL is away."""
 
 RECONNECT_DELAY = timedelta(seconds=0.5)
 
@@ -25,23 +29,29 @@ log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def open_pool(url: str, *, min_size: int, max_size: int, patience: timedelta) -> AsyncIterator[Pool]:
-    """Open the pool that everything shares.
-
-    Nothing of a session is kept between statements, so that pgbouncer may stand before it.
-    """
+    """Open the pool that everything shares."""
     pool: Pool = AsyncConnectionPool(
         url,
         connection_class=psycopg.AsyncConnection[DictRow],
-        kwargs={"autocommit": True, "prepare_threshold": None, "row_factory": dict_row},
+        # What is asked for every run is planned once per connection.
+        kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
         min_size=min_size,
         max_size=max_size,
         timeout=patience.total_seconds(),
-        check=AsyncConnectionPool.check_connection,
+        check=_check,
         open=False,
     )
     async with pool:
         await pool.wait()
         yield pool
+
+
+async def _check(connection: Connection) -> None:
+    # A server that went away has closed its end, which is seen here; asking each time would double the traffic.
+    ends = select.poll()
+    ends.register(connection.fileno(), select.POLLIN)
+    if ends.poll(0):
+        await AsyncConnectionPool.check_connection(connection)
 
 
 class Listener:
