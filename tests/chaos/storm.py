@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import accumulate, takewhile
 from pathlib import Path
 
 from stack import postgres, processes
@@ -30,6 +29,9 @@ ENDED_WITHIN = 60.0
 TAKEN_OVER_WITHIN = 15.0
 """Seconds, for 99 of 100 runs."""
 
+LONGER = 1.5
+"""The storm ends after so much more than its planned time, with fewer kills."""
+
 THINKING = 2.0
 TICK = 0.1
 
@@ -39,20 +41,22 @@ _STATES = "SELECT run_id::text, status, epoch FROM runs WHERE run_id = ANY(%s::u
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """When each fault comes, in seconds from the beginning; the same dice make the same plan."""
+    """The seconds before each fault; the same dice make the same plan."""
 
     kills: tuple[float, ...]
     restarts: tuple[float, ...]
 
     @property
     def seconds(self) -> float:
-        return self.kills[-1]
+        """How long it takes where there is always a worker to kill."""
+        return sum(self.kills)
 
 
 def plan(kills: int, dice: random.Random) -> Plan:
-    deaths = tuple(accumulate(dice.uniform(*KILL_EVERY) for _ in range(kills)))
-    gaps = accumulate(dice.uniform(*RESTART_EVERY) for _ in range(kills))
-    return Plan(kills=deaths, restarts=tuple(takewhile(lambda moment: moment < deaths[-1], gaps)))
+    return Plan(
+        kills=tuple(dice.uniform(*KILL_EVERY) for _ in range(kills)),
+        restarts=tuple(dice.uniform(*RESTART_EVERY) for _ in range(kills)),
+    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,8 +70,8 @@ class Weather:
     dice: random.Random
     began: float = field(default_factory=time.monotonic)
     kills: int = 0
-    """Of workers that had runs in hand."""
-
+    restarts: int = 0
+    calm_since: float | None = None
     takeovers: list[float] = field(default_factory=list)
     """Seconds from a worker's death until another one had the run."""
 
@@ -77,38 +81,52 @@ class Weather:
     @property
     def calm(self) -> float:
         """Seconds since the last fault."""
-        return 0.0 if self.network.is_bad else time.monotonic() - self.began - self.plan.seconds
+        return 0.0 if self.calm_since is None else time.monotonic() - self.calm_since
 
     def kill(self, is_over: threading.Event) -> None:
-        """Kill workers by the plan, and start them again, until everything is over."""
-        due = list(self.plan.kills)
+        """Kill workers by the plan, and start them again, until everything is over.
+
+        Only one that has runs in hand is killed: where starts are slow, kills wait for them.
+        """
+        pauses, latest = list(self.plan.kills), self.began
         with contextlib.closing(house.Database(self.inside.layout.agent_database_url)) as database:
             while not is_over.wait(TICK):
                 self.inside.tend()
                 self._look(database)
-                if due and time.monotonic() > self.began + due[0]:
-                    due.pop(0)
-                    self._kill_one(database)
-                elif not due:
-                    self.network.is_bad = False
+                if not pauses or time.monotonic() > self.began + LONGER * self.plan.seconds:
+                    self._calm_down()
+                elif time.monotonic() > latest + pauses[0] and self._kill_one(database):
+                    pauses.pop(0)
+                    latest = time.monotonic()
 
     def restart(self, is_over: threading.Event) -> None:
         """Restart PostgreSQL by the plan, in turns as an operator does and as a crash does."""
-        for number, moment in enumerate(self.plan.restarts):
-            if is_over.wait(max(0.0, self.began + moment - time.monotonic())):
+        for pause in self.plan.restarts:
+            if is_over.wait(pause) or self.calm_since is not None:
                 return
-            mode = ("fast", "immediate")[number % 2]
+            mode = ("fast", "immediate")[self.restarts % 2]
+            self.restarts += 1
             done = self.server.control("restart", "--wait", f"--mode={mode}", f"--log={self.server.log}")
             if done.returncode:
                 raise postgres.PostgresError(f"PostgreSQL does not start again: {done.stderr}")
 
-    def _kill_one(self, database: house.Database) -> None:
-        name = self.dice.choice(self.inside.workers)
-        held = database.execute(_HELD, [f"%:{self.inside.pid(name)}"]).fetchall()
-        with contextlib.suppress(ProcessLookupError):
-            self.inside.send(name, signal.SIGKILL)
-        self.kills += bool(held)
-        self._orphans |= {run_id: (epoch, time.monotonic()) for run_id, epoch in held}
+    def _calm_down(self) -> None:
+        if self.calm_since is None:
+            self.network.is_bad, self.calm_since = False, time.monotonic()
+
+    def _kill_one(self, database: house.Database) -> bool:
+        holding = {
+            name: held
+            for name in self.inside.workers
+            if (held := database.execute(_HELD, [f"%:{self.inside.pid(name)}"]).fetchall())
+        }
+        if not holding:
+            return False
+        name = self.dice.choice(sorted(holding))
+        self.inside.send(name, signal.SIGKILL)
+        self.kills += 1
+        self._orphans |= {run_id: (epoch, time.monotonic()) for run_id, epoch in holding[name]}
+        return True
 
     def _look(self, database: house.Database) -> None:
         if not self._orphans:
@@ -131,7 +149,7 @@ class Weather:
             verdict.notes.append(f"{len(late)} of {len(times)} takeovers were late: {late[-1]:.1f} s")
         verdict.figures = {
             "kills": self.kills,
-            "restarts": len(self.plan.restarts),
+            "restarts": self.restarts,
             "mishaps": self.network.mishaps,
             "takeovers": len(times),
             "takeover_p50": round(_percentile(times, 0.5), 1),
@@ -154,7 +172,7 @@ def rage(
         oracle.judge(verdict, crowd)
     weather.judge(verdict)
     verdict.figures["ended_after_calm"] = round(ended_after_calm, 1)
-    verdict.crashes = inside.crashes + len(planned.restarts)
+    verdict.crashes = inside.crashes + weather.restarts
     verdict.seconds = round(time.monotonic() - began, 1)
     return verdict
 

@@ -1,15 +1,21 @@
+import asyncio
 import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from agent_service.engine import run
 from shared_schemas import keys
+from tests.agent_service.engine import stepping_graph
 
 GRAPHS = Path(__file__).with_name("langgraph.json")
+IN_FLIGHT = 50
+LEAVES_WITHIN = 30
+"""Seconds."""
 
 pytestmark = pytest.mark.e2e
 
@@ -38,6 +44,7 @@ def start_process(settings, tmp_path):
             "AGENT_GRAPHS": str(GRAPHS),
             "AGENT_HEARTBEAT_TIMEOUT": str(settings.heartbeat_timeout.total_seconds()),
             "HOLD": "1",
+            "STEPS_FILE": str(tmp_path / "steps"),
         }
         with (tmp_path / "worker.log").open("a") as output:
             process = subprocess.Popen(
@@ -61,9 +68,7 @@ async def test_a_killed_workers_run_goes_on_where_it_stood(
     process = start_process()
     payload = run.Payload(input={"trail": ["input"]}, stream_modes=("custom",), durability="sync")
     row = await services.queue.submit(submission("held", payload=payload))
-    async for event in services.events.read(row.run_id):
-        if event.event == "custom":
-            break
+    await has_begun(services, row)
 
     process.send_signal(signal.SIGKILL)
     await start_worker(services)
@@ -82,11 +87,37 @@ async def test_a_worker_that_computes_for_longer_than_it_may_be_silent_keeps_its
     given = {"trail": [], "seconds": seconds}
     payload = run.Payload(input=given, stream_modes=("custom",), durability="sync")
     row = await services.queue.submit(submission("busy", payload=payload))
-    async for event in services.events.read(row.run_id):
-        if event.event == "custom":
-            break
+    await has_begun(services, row)
 
     await start_worker(services)
     ended = await end_of(row)
 
     assert (ended.status, ended.attempt) == (run.RunStatus.SUCCESS, 1)
+
+
+async def test_a_worker_that_is_told_to_stop_hands_fifty_runs_on_and_no_finished_step_is_done_again(
+    services, start_process, submission, end_of, query, tmp_path
+):
+    first = start_process()
+    payload = run.Payload(input={"done": []}, stream_modes=("custom",), durability="sync")
+    rows = [await services.queue.submit(submission("stepping", payload=payload)) for _ in range(IN_FLIGHT)]
+    for row in rows:
+        await has_begun(services, row)
+
+    first.send_signal(signal.SIGTERM)
+    status = await asyncio.to_thread(first.wait, LEAVES_WITHIN)
+    handed_on = await query("SELECT count(*) FROM runs WHERE status = 'pending'")
+    start_process()
+    ended = [await end_of(row) for row in rows]
+
+    steps = Counter((tmp_path / "steps").read_text().splitlines())
+    assert status == 0
+    assert handed_on > [(0,)]
+    assert {(one.status, one.attempt) for one in ended} == {(run.RunStatus.SUCCESS, 1)}
+    assert steps == Counter(f"{row.thread_id} {step}" for row in rows for step in range(stepping_graph.STEPS))
+
+
+async def has_begun(services, row):
+    async for event in services.events.read(row.run_id):
+        if event.event == "custom":
+            return
