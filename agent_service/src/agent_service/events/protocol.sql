@@ -1,0 +1,20 @@
+-- What the agent streaming protocol needs to know of runs beside their events.
+
+-- name: about
+SELECT run_id, number, graph_id, status, error, payload, end_told FROM runs WHERE run_id = %(run_id)s
+
+-- name: place_of
+SELECT
+    (SELECT min(ordinal) FROM runs WHERE thread_id = %(thread_id)s AND number >= %(number)s) AS ordinal,
+    (SELECT max(ordinal) FROM runs WHERE thread_id = %(thread_id)s AND number < %(number)s) AS before
+
+-- name: current
+SELECT runs.ordinal, runs.status, runs.end_told, threads.status AS thread_status,
+    runs.status IN ('pending', 'running') AS unfinished
+FROM runs JOIN threads USING (thread_id)
+WHERE thread_id = %(thread_id)s AND NOT (runs.scheduled AND runs.status = 'pending')
+ORDER BY unfinished DESC, CASE WHEN runs.status IN ('pending', 'running') THEN ordinal ELSE -ordinal END
+LIMIT 1
+
+-- name: end_is_told
+UPDATE runs SET end_told = true WHERE run_id = %(run_id)s AND NOT end_told
