@@ -141,8 +141,8 @@ class OutboxMessageInline(History, _TabularInline):
 
 @admin.register(models.Run)
 class RunAdmin(History, _ModelAdmin):
-    list_display = ("id", "agent", "started_by", "status", "model", "cost", "created_at", "ended_at")
-    list_filter = ("status", "agent", "model", "created_at")
+    list_display = ("id", "agent", "started_by", "status", "error_code", "model", "cost", "created_at", "ended_at")
+    list_filter = ("status", "error_code", "agent", "model", "created_at")
     list_select_related = ("agent", "started_by")
     search_fields = ("id", "thread_id", "agent_run_id", "agent__slug", "started_by__username", "error_code")
     date_hierarchy = "created_at"

@@ -57,6 +57,10 @@ class Settings:
     delivery_attempts: int = 200
     """How often a message is tried before a person has to look; with the back-off, for about 40 minutes."""
 
+    on_message: str = ""
+    """Dotted path of a function to call after the commit of whatever left messages to deliver: it has a task
+    queue of the project's own call `mandate.services.dispatcher.run_due`."""
+
     crash_points: str = ""
     """Where this process dies, for tests of what it leaves behind: `call.after_effect:3`."""
 

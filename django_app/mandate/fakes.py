@@ -99,6 +99,12 @@ class FakeAgentService:
             self._server.server_close()
             thread.join()
 
+    def submitted(self, *, count: int = 1, within: float = 60) -> list[FakeRun]:
+        """Wait until so many submissions were accepted, and return what there is after at most so many seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self.runs) >= count, within)
+        return self.runs
+
     def emit(self, run: FakeRun, event: str, data: Any) -> None:
         """Add an event to a run's stream."""
         with self._changed:
@@ -223,10 +229,11 @@ class FakeAgentService:
         thread: JsonObject = {"thread_id": thread_id, "values": None, "interrupts": {}, "metadata": {}}
         self._threads.setdefault(thread_id, thread | {"created_at": now, "updated_at": now})
         self._threads[thread_id]["status"] = "busy"
-        self.runs.append(
-            FakeRun(run_id=str(uuid.uuid4()), thread_id=thread_id, owner=owner, body=body, key=key)
-        )
-        return self.runs[-1]
+        run = FakeRun(run_id=str(uuid.uuid4()), thread_id=thread_id, owner=owner, body=body, key=key)
+        with self._changed:
+            self.runs.append(run)
+            self._changed.notify_all()
+        return run
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -8,7 +8,7 @@ import pytest
 from mandate import testing
 
 PAGES = Path(__file__).parents[2] / "docs" / "how-to"
-WITH_CODE = sorted(path.name for path in PAGES.glob("*.md") if "```python" in path.read_text())
+WITH_CODE = sorted(path.name for path in PAGES.glob("*.md") if "```python\n" in path.read_text())
 
 
 def code_of(page):

@@ -44,8 +44,9 @@ class DjangoSaver(BaseCheckpointSaver[str]):
     def __init__(self, *, serde: SerializerProtocol | None = None) -> None:
         if serde is None and not _msgpack.STRICT_MSGPACK_ENABLED:
             raise ImproperlyConfigured(
-                "LangGraph was imported before `mandate.checkpointing`, and tells savers nothing of graphs' types: "
-                "put LANGGRAPH_STRICT_MSGPACK=true into the environment, or give a `serde`."
+                "LangGraph was imported before `mandate`, or LANGGRAPH_STRICT_MSGPACK is off, so that it tells "
+                "savers nothing of graphs' types. Put LANGGRAPH_STRICT_MSGPACK=true into the environment, or "
+                "give a `serde`."
             )
         super().__init__(serde=serde or JsonPlusSerializer(allowed_msgpack_modules=None))
 

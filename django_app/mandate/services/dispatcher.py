@@ -1,6 +1,7 @@
 """Delivers the outbox, and looks after runs that nobody calls about. Any number may work at once.
 
-A team with a task queue of its own may call `deliver_due` and `keep_house` from there instead.
+A team with a task queue of its own has it call `run_due`: on a schedule, and by the setting `ON_MESSAGE` at
+once.
 """
 
 import contextlib
@@ -39,6 +40,17 @@ _LONGEST_DELAY = timedelta(seconds=15)
 
 _Status = models.OutboxMessage.Status
 _CONNECTION_LOST = (OperationalError, InterfaceError, psycopg.OperationalError)
+
+
+def run_due() -> int:
+    """Do all that is due now, and return how many messages were tried.
+
+    What `serve` does for ever, once: for a task queue, or for cron. Any number may do it at the same time.
+    """
+    tried = deliver_due()
+    keep_house()
+    prune(now=timezone.now())
+    return tried
 
 
 def deliver_due() -> int:

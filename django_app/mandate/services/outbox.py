@@ -3,9 +3,11 @@
 import contextlib
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
-from mandate import models, notifications
+from mandate import conf, models, notifications
 from mandate.tools import context as tool_context
 from mandate.tools import topics
 
@@ -33,7 +35,7 @@ def write(
 ) -> models.OutboxMessage:
     """Keep a message with the current transaction; a dispatcher is woken when it commits."""
     message = models.OutboxMessage.objects.create(topic=topic, key=key, payload=payload, run=run)
-    notifications.notify(notifications.OUTBOX)
+    _wake()
     return message
 
 
@@ -51,7 +53,7 @@ def send(call: models.ToolCall, context: tool_context.Context, *, step: str = ""
         )
         for number, wanted in enumerate(context.outgoing, start=1)
     )
-    notifications.notify(notifications.OUTBOX)
+    _wake()
 
 
 def redeliver(message: models.OutboxMessage) -> None:
@@ -63,4 +65,12 @@ def redeliver(message: models.OutboxMessage) -> None:
         next_attempt_at=timezone.now(),
         delivered_at=None,
     )
+    _wake()
+
+
+def _wake() -> None:
+    """Wake dispatchers, or the project's own queue, once the transaction has committed."""
     notifications.notify(notifications.OUTBOX)
+    if path := conf.settings().on_message:
+        # A queue that is away is no reason to fail what has committed: its schedule finds the message.
+        transaction.on_commit(import_string(path), robust=True)

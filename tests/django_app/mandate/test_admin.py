@@ -190,6 +190,24 @@ def test_a_dead_message_is_delivered_again(act, start, agent_service, deliver):
     assert len(agent_service.cancelled) == 1
 
 
+def test_a_run_that_never_arrived_is_found_by_its_code_and_goes_on(
+    act, admin_client, start, agent_service, deliver
+):
+    agent_service.refusing = (422, ErrorCode.UNKNOWN_MODEL)
+    run = start()
+    deliver()
+    agent_service.refusing = None
+
+    found = admin_client.get(_list_of(models.Run), {"error_code": ErrorCode.SUBMISSION_FAILED})
+    act("resume", run)
+    deliver()
+
+    run.refresh_from_db()
+    assert found.context["cl"].result_count == 1
+    assert (run.status, run.segment, run.error_code) == (RunStatus.PENDING, 1, "")
+    assert [one.key for one in agent_service.runs] == [runs.segment_key(run)]
+
+
 def test_of_a_dead_submission_the_run_is_to_be_resumed(act, start, agent_service, deliver):
     agent_service.refusing = (422, ErrorCode.UNKNOWN_MODEL)
     start()

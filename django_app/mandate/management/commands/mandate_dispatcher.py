@@ -5,7 +5,6 @@ import signal
 import sys
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.utils import timezone
 
 from mandate.services import dispatcher
 
@@ -18,10 +17,7 @@ class Command(BaseCommand):
 
     def handle(self, *, once: bool, **_: object) -> None:
         if once:
-            tried = dispatcher.deliver_due()
-            dispatcher.keep_house()
-            dispatcher.prune(now=timezone.now())
-            self.stdout.write(f"{tried} messages tried")
+            self.stdout.write(f"{dispatcher.run_due()} messages tried")
             return
         signal.signal(signal.SIGTERM, lambda *_: sys.exit())
         self.stdout.write("dispatcher: ready")

@@ -1,5 +1,6 @@
 """Django needs LangGraph for its checkpointer and for nothing else."""
 
+import os
 import subprocess
 import sys
 
@@ -47,3 +48,29 @@ def test_django_starts_without_langgraph_and_says_what_the_command_needs():
     assert done.returncode == 0, done.stderr
     assert "Install django-mandate[langgraph]" in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+TOO_LATE = """
+import langgraph.graph
+import django
+
+django.setup()
+
+from mandate.checkpointing import DjangoSaver
+
+DjangoSaver()
+"""
+
+
+def test_a_saver_that_would_not_know_the_types_of_a_graph_is_refused():
+    done = subprocess.run(
+        [sys.executable, "-c", TOO_LATE],
+        cwd="django_app",
+        env={name: value for name, value in os.environ.items() if name != "LANGGRAPH_STRICT_MSGPACK"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode != 0
+    assert "LANGGRAPH_STRICT_MSGPACK=true" in done.stderr

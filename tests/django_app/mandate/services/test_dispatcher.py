@@ -176,16 +176,19 @@ def test_a_message_of_an_unknown_topic_waits_for_somebody_who_knows_it(deliver):
     assert (message.status, message.attempts) == (Status.PENDING, 1)
 
 
-def test_the_delay_has_a_ceiling(topic, deliver):
+@pytest.mark.parametrize(("attempts", "longest"), [(0, 0.5), (1, 1), (4, 8), (5, 15), (100, 15)])
+def test_the_pauses_grow_and_differ(topic, deliver, attempts, longest):
     topic.failing = exceptions.DeliveryFailed(ErrorCode.UNAVAILABLE, "away")
-    message = outbox.write("test.mail", key="mail-1", payload={})
-    models.OutboxMessage.objects.update(attempts=100)
+    messages = [outbox.write("test.mail", key=f"mail-{number}", payload={}) for number in range(5)]
+    models.OutboxMessage.objects.update(attempts=attempts)
+    before = timezone.now()
 
     deliver()
 
-    message.refresh_from_db()
-    wait = message.next_attempt_at - timezone.now()
-    assert timedelta(seconds=7) < wait <= timedelta(seconds=15)
+    waits = [one.next_attempt_at - before for one in models.OutboxMessage.objects.all()]
+    assert min(waits) >= timedelta(seconds=longest / 2)
+    assert min(waits) < timedelta(seconds=longest)
+    assert len({round(wait.total_seconds(), 3) for wait in waits}) == len(messages)
 
 
 def test_a_run_whose_webhook_never_came_is_pulled(submitted, agent_service):
