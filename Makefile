@@ -71,7 +71,7 @@ lock: $(STAMP)
 	@$(LOCK) $(PROJECTS) --upgrade --extra server --group dev -o requirements-dev.txt \
 		-c agent_service/requirements.txt -c django_app/requirements.txt
 
-## make bench      a tool call through the ledger beside a plain view; the figures go to .mandate/bench.json
+## make bench      calls and runs beside what they are held against, to .mandate/bench.json; ARGS="runs.cpu"
 bench: $(STAMP)
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
