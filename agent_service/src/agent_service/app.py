@@ -4,16 +4,30 @@ import asyncio
 import functools
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from importlib import metadata
 from typing import Any
 
 import psycopg
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Lifespan
 
 from agent_service import bootstrap, exceptions
-from agent_service.api import assistants, errors, middleware, runs, system, threads
+from agent_service.api import (
+    assistants,
+    bulk,
+    commands,
+    errors,
+    middleware,
+    protocol_sockets,
+    protocol_streams,
+    runs,
+    seats,
+    system,
+    threads,
+)
 from agent_service.settings import Settings
 from shared_schemas import problems
 
@@ -40,10 +54,24 @@ def create_app(settings: Settings, *, with_worker: bool = True) -> FastAPI:
 
     app = _api(lifespan)
     app.state.stopping = asyncio.Event()
+    app.state.seats = seats.Seats(
+        per_subject=settings.streams_per_run,
+        per_caller=settings.streams_per_caller,
+        in_all=settings.streams,
+    )
     app.state.worker = None
     app.state.refusal = None
     app.add_middleware(middleware.JsonBody, max_bytes=settings.max_body_bytes)
     app.add_middleware(middleware.RequestId)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["Content-Location", "Location", middleware.REQUEST_ID],
+            max_age=int(timedelta(hours=1).total_seconds()),
+        )
     return app
 
 
@@ -73,7 +101,7 @@ def _api(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for module in (system, assistants, threads, runs):
+    for module in (system, assistants, threads, bulk, runs, commands, protocol_streams, protocol_sockets):
         api.include_router(module.router)
     errors.install(api)
     api.openapi = functools.cache(lambda: _document(api))  # type: ignore[method-assign]

@@ -21,6 +21,11 @@ class Caller:
     scopes: frozenset[str]
     type: tokens.TokenType
 
+    @property
+    def is_person(self) -> bool:
+        """Tell whether the token is a person's own, and not one that Django uses for somebody."""
+        return self.type is tokens.TokenType.USER
+
     def require(self, scope: tokens.Scope) -> None:
         """Refuse the caller without the scope.
 
@@ -29,6 +34,18 @@ class Caller:
         """
         if scope not in self.scopes:
             raise exceptions.RequestError(ErrorCode.FORBIDDEN, f"The token lacks the scope {scope.value!r}.")
+
+    def require_change(self, *, is_mandated: bool) -> None:
+        """Refuse a person's own token to change a thread of a mandate.
+
+        Raises:
+            RequestError: FORBIDDEN.
+        """
+        if self.is_person and is_mandated:
+            raise exceptions.RequestError(
+                ErrorCode.FORBIDDEN,
+                "What a run with a mandate does is decided in Django; this token only reads it.",
+            )
 
 
 def read_token(headers: Mapping[str, str]) -> str:

@@ -1,8 +1,9 @@
 """Bodies of answers, in the fields of the LangGraph Server API."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Self
 from uuid import UUID
 
@@ -33,6 +34,23 @@ class Thread(Answer):
     interrupts: dict[str, list[Json]]
 
 
+class RunField(StrEnum):
+    """What of a run a list may be asked for."""
+
+    RUN_ID = "run_id"
+    THREAD_ID = "thread_id"
+    ASSISTANT_ID = "assistant_id"
+    CREATED_AT = "created_at"
+    UPDATED_AT = "updated_at"
+    STATUS = "status"
+    METADATA = "metadata"
+    KWARGS = "kwargs"
+    MULTITASK_STRATEGY = "multitask_strategy"
+    CANCEL_REASON = "cancel_reason"
+    ERROR = "error"
+    USAGE = "usage"
+
+
 class Run(Answer):
     """A run."""
 
@@ -47,11 +65,19 @@ class Run(Answer):
     """What the creating request asked for."""
 
     multitask_strategy: run.MultitaskStrategy
+    cancel_action: run.CancelAction | None = Field(serialization_alias="cancel_reason")
+    """How somebody asked for its end."""
+
     error: Failure | None
     """Why it failed."""
 
     usage: list[ModelUsage]
     """What its model calls used, per model."""
+
+    def only(self, names: Iterable["RunField"]) -> Json:
+        """Return some of its fields."""
+        whole = self.model_dump(mode="json", by_alias=True)
+        return {name.value: whole[name.value] for name in names if name.value in whole}
 
     @classmethod
     def of(cls, row: run.Run) -> Self:

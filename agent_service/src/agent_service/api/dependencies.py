@@ -39,13 +39,25 @@ def _caller(
     return caller
 
 
-def _follower(request: Request, services: Services) -> streams.Follower:
-    return streams.Follower(services=services, stopping=request.app.state.stopping)
+Reader = Annotated[auth.Caller, Security(_caller, scopes=[tokens.Scope.RUNS_READ.value])]
+Writer = Annotated[auth.Caller, Security(_caller, scopes=[tokens.Scope.RUNS_WRITE.value])]
+
+
+def _follower(request: Request, services: Services, caller: Reader) -> streams.Follower:
+    state = request.app.state
+    return streams.Follower(
+        services=services, seats=state.seats, caller=caller.subject, stopping=state.stopping
+    )
+
+
+def _follower_of_new(follower: Annotated[streams.Follower, Depends(_follower)]) -> streams.Follower:
+    # Before there is a run that nobody could follow.
+    follower.seats.check(follower.caller)
+    return follower
 
 
 Follower = Annotated[streams.Follower, Depends(_follower)]
-Reader = Annotated[auth.Caller, Security(_caller, scopes=[tokens.Scope.RUNS_READ.value])]
-Writer = Annotated[auth.Caller, Security(_caller, scopes=[tokens.Scope.RUNS_WRITE.value])]
+FollowerOfNew = Annotated[streams.Follower, Depends(_follower_of_new)]
 
 
 async def _idempotency(

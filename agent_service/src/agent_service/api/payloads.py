@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -80,16 +80,30 @@ class RunCreate(Payload):
     stream_resumable: bool = True
     interrupt_before: Literal["*"] | list[str] | None = None
     interrupt_after: Literal["*"] | list[str] | None = None
+    feedback_keys: list[str] | None = None
+    """Kept with the run. There is no LangSmith here that could collect feedback."""
+
     webhook: str | None = Field(default=None, max_length=2000)
     checkpoint: Checkpoint | None = None
     checkpoint_id: str | None = Field(default=None, max_length=200)
     multitask_strategy: run.MultitaskStrategy = run.MultitaskStrategy.ENQUEUE
     if_not_exists: Literal["create", "reject"] = "reject"
     on_disconnect: Literal["cancel", "continue"] = "continue"
-    on_completion: Literal["delete", "keep"] | None = None
+    on_completion: run.OnCompletion = run.OnCompletion.KEEP
+    """What becomes of the thread that is made for a run without one."""
+
     after_seconds: float = Field(default=0, ge=0, le=timedelta(days=366).total_seconds())
     durability: Literal["sync", "async", "exit"] | None = None
+    checkpoint_during: bool | None = None
+    """The older word for `durability`: `async`, or `exit`."""
+
     strict_resume: bool = False
+
+    @property
+    def how_durable(self) -> str | None:
+        if self.durability is not None or self.checkpoint_during is None:
+            return self.durability
+        return "async" if self.checkpoint_during else "exit"
 
     @property
     def stream_modes(self) -> tuple[str, ...]:
@@ -104,6 +118,26 @@ class RunCreate(Payload):
         return (
             None if self.checkpoint_id is None else {"checkpoint_id": self.checkpoint_id, "checkpoint_ns": ""}
         )
+
+
+class RunsCancel(Payload):
+    """`POST /runs/cancel`: runs of a thread by their ids, or all in a status, of one thread or of all."""
+
+    thread_id: UUID | None = None
+    run_ids: list[UUID] | None = Field(default=None, max_length=1000)
+    status: Literal["pending", "running", "all"] | None = None
+
+    @model_validator(mode="after")
+    def _names_runs(self) -> Self:
+        if (self.run_ids is None) == (self.status is None):
+            raise ValueError("Name either 'run_ids' with their 'thread_id', or a 'status'.")
+        if self.run_ids is not None and self.thread_id is None:
+            raise ValueError("'run_ids' are of one thread: name its 'thread_id'.")
+        return self
+
+    @property
+    def statuses(self) -> frozenset[run.RunStatus]:
+        return run.ACTIVE if self.status == "all" else frozenset({run.RunStatus(self.status or "pending")})
 
 
 class ThreadCreate(Payload):

@@ -2,18 +2,22 @@
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import AbstractContextManager, ExitStack, aclosing, nullcontext, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, cast
+from uuid import UUID
 
 import orjson
+import structlog
 from fastapi.responses import StreamingResponse
 from starlette.background import BackgroundTask
-from starlette.types import Send
+from starlette.types import Message, Receive, Scope, Send
 
 from agent_service import bootstrap, exceptions
-from agent_service.api import payloads
+from agent_service.api import errors, payloads, seats
 from agent_service.engine import run
 from agent_service.events import log, sse
 from shared_schemas.problems import ErrorCode, Failure
@@ -22,16 +26,46 @@ ERROR = "__error__"
 INTERRUPT = "__interrupt__"
 """Where LangGraph's clients look for them in a run's result."""
 
+_log = structlog.get_logger(__name__)
+
 CONTROL_EVENTS = frozenset({"metadata", "error", "feedback", log.END})
 """They belong to every stream, whatever modes it asks for."""
 
 
 class Following(StreamingResponse):
-    """A streaming answer that closes what it reads from, however the client went away."""
+    """A streaming answer that closes what it reads from, however the client went away.
+
+    A client that does not read is left to itself after a while: nothing is kept for it but one chunk.
+    """
+
+    seat: AbstractContextManager[None] = nullcontext()
+    """What it takes for as long as it lasts, if there is one left."""
+
+    patience = timedelta(seconds=30)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self.seat)
+            except exceptions.RequestError as full:
+                await errors.problem(full.code, full.detail)(scope, receive, send)
+                return
+            await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
+        async def send_soon(message: Message) -> None:
+            async with asyncio.timeout(self.patience.total_seconds()) as clock:
+                clocks.append(clock)
+                await send(message)
+
+        clocks: deque[asyncio.Timeout] = deque(maxlen=1)
         async with aclosing(cast("AsyncGenerator[bytes]", self.body_iterator)):
-            await super().stream_response(send)
+            try:
+                await super().stream_response(send_soon)
+            except TimeoutError:
+                if not clocks[-1].expired():
+                    raise
+                _log.info("stream.dropped", reason="The client did not read.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +73,8 @@ class Follower:
     """Follows runs until they end, or until the service stops."""
 
     services: bootstrap.Services
+    seats: seats.Seats
+    caller: str
     stopping: asyncio.Event
 
     def events(
@@ -51,21 +87,29 @@ class Follower:
     ) -> StreamingResponse:
         """Return the run's events behind `after`; an empty `modes` is all that the run emits."""
         frames = _frames(self.services.events.read(row.run_id, after=after), modes)
-        return Following(
+        answer = Following(
             self._keep_alive(frames, sse.HEARTBEAT),
             media_type=sse.MEDIA_TYPE,
             headers=sse.HEADERS | location(row, "stream"),
             background=BackgroundTask(self._cancel, row) if cancel_on_disconnect else None,
         )
+        return self.seated(answer, row.run_id)
 
     def result(self, row: run.Run, *, cancel_on_disconnect: bool = False) -> StreamingResponse:
         """Return the thread's values once the run has ended, behind a newline now and then."""
-        return Following(
+        answer = Following(
             self._keep_alive(self._result(row), sse.NEWLINE),
             media_type="application/json",
             headers={"Cache-Control": "no-store"} | location(row, "join"),
             background=BackgroundTask(self._cancel, row) if cancel_on_disconnect else None,
         )
+        return self.seated(answer, row.run_id)
+
+    def seated(self, answer: Following, subject: UUID) -> Following:
+        """Let an answer count among those about a run or thread, and be dropped when nobody reads it."""
+        answer.seat = self.seats.taken(subject, caller=self.caller)
+        answer.patience = self.services.settings.stream_patience
+        return answer
 
     async def end_of(self, row: run.Run) -> None:
         """Wait until the run has ended, or was taken back."""

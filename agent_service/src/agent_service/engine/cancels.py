@@ -29,7 +29,7 @@ async def cancel(
     if pending and action is run.CancelAction.ROLLBACK:
         # Waits for a worker that claims it at this moment.
         cursor = await connection.execute(rows.QUERIES["still_pending"], {"run_id": unfinished.run_id})
-        if await cursor.fetchone():
+        if await cursor.fetchone() is not None:
             await rollbacks.undo(connection, unfinished)
             return replace(unfinished, status=run.RunStatus.INTERRUPTED)
         pending = False

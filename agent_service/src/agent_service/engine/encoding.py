@@ -34,6 +34,11 @@ def interrupt(pending: Interrupt) -> dict[str, Any]:
     return {"id": pending.id, "value": pending.value}
 
 
+def clean_text(text: str) -> str:
+    """Return a text without what PostgreSQL refuses: NUL and lone surrogates."""
+    return text.encode(errors="replace").decode().replace("\x00", _REPLACEMENT)
+
+
 @functools.singledispatch
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -69,7 +74,7 @@ def _(value: bytes) -> Any:
 
 def _clean(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode(errors="replace").decode().replace("\x00", _REPLACEMENT)
+        return clean_text(value)
     if isinstance(value, dict):
         return {_clean(key): _clean(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

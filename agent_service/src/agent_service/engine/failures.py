@@ -7,6 +7,7 @@ from langgraph.errors import GraphRecursionError
 from psycopg_pool import PoolTimeout
 
 from agent_service import database, exceptions, models, telemetry
+from agent_service.engine import encoding
 from shared_schemas.json_values import UnstorableValueError
 from shared_schemas.problems import ErrorCode, Failure
 
@@ -41,5 +42,5 @@ def is_passing(error: Exception) -> bool:
 
 
 def _failure(code: ErrorCode, message: str) -> Failure:
-    text = telemetry.redact(message)
+    text = encoding.clean_text(telemetry.redact(message))
     return Failure(code=code, message=text if len(text) <= MAX_MESSAGE else f"{text[: MAX_MESSAGE - 1]}…")

@@ -92,7 +92,7 @@ class RunQueue:
         """
         async with self.pool.connection() as connection, connection.transaction():
             thread = await _lock_thread(connection, thread_id, owner=owner, by_person=by_person)
-            found = [await _run(connection, run_id, thread) for run_id in run_ids]
+            found = [await _run(connection, run_id, thread) for run_id in dict.fromkeys(run_ids)]
             unwanted = [item for item in found if item is not None]
             if must_exist and len(unwanted) < len(found):
                 raise exceptions.RequestError(ErrorCode.NOT_FOUND, "One of the runs is not there.")

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.messages import BaseMessage, BaseMessageChunk
+from langchain_core.runnables import RunnableConfig
 
 from agent_service.engine import encoding
+from agent_service.graphs import registry
 
 INTERRUPT = "__interrupt__"
 
@@ -14,10 +16,10 @@ MESSAGES = "messages"
 MESSAGES_TUPLE = "messages-tuple"
 VALUES = "values"
 
-OFFERED = frozenset(
-    {VALUES, "updates", MESSAGES, MESSAGES_TUPLE, "custom", "debug", "tasks", "checkpoints", "tools"}
-)
-"""The stream modes that a run may have."""
+EVENTS = "events"
+LIFECYCLE = "lifecycle"
+
+_NOT_THE_GRAPHS = frozenset({EVENTS, LIFECYCLE})
 
 Chunk = tuple[tuple[str, ...], str, Any]
 """Namespace, mode and data, as a graph streams them with `subgraphs=True`."""
@@ -25,7 +27,29 @@ Chunk = tuple[tuple[str, ...], str, Any]
 
 def graph_modes(asked: tuple[str, ...]) -> list[str]:
     """Return the modes to ask the graph for: `values` always, for the run's result."""
-    return sorted({MESSAGES if mode == MESSAGES_TUPLE else mode for mode in (*asked, VALUES)})
+    modes = {MESSAGES if mode == MESSAGES_TUPLE else mode for mode in (*asked, VALUES)}
+    return sorted(modes - _NOT_THE_GRAPHS)
+
+
+def chunks(
+    graph: registry.Graph, given: Any, config: RunnableConfig, *, asked: tuple[str, ...], **options: Any
+) -> AsyncIterator[Any]:
+    """Return what a graph streams in the modes that are asked for."""
+    options["stream_mode"] = graph_modes(asked)
+    if EVENTS in asked:
+        return _with_events(graph, given, config, **options)
+    streamed: AsyncIterator[Any] = graph.astream(given, config, **options)
+    return streamed
+
+
+async def _with_events(
+    graph: registry.Graph, given: Any, config: RunnableConfig, **options: Any
+) -> AsyncIterator[Any]:
+    """Yield what a graph streams, and under the mode `events` LangChain's events of everything in it."""
+    async for event in graph.astream_events(given, config, version="v2", **options):
+        if event["event"] == "on_chain_stream" and not event["parent_ids"]:
+            yield event["data"]["chunk"]
+        yield ((), EVENTS, event) if options["subgraphs"] else (EVENTS, event)
 
 
 @dataclass(slots=True, kw_only=True)
