@@ -45,6 +45,9 @@ class Settings:
     result_bytes: int = 256 * 1024
     """A writing tool's result above this is kept whole beside its answer, which says where."""
 
+    largest_result_bytes: int = 8 * 1024 * 1024
+    """A writing tool's result above this is not kept: the call fails, and nothing is changed."""
+
     lock_timeout: timedelta = timedelta(seconds=2)
     """How long a call waits for the same key in another connection."""
 

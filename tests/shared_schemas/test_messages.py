@@ -85,3 +85,12 @@ def test_a_run_token_does_not_show_itself():
     )
 
     assert "djr_secret" not in repr(session)
+
+
+def test_a_limit_that_nobody_knows_is_an_error_in_a_request_and_ignored_in_an_answer():
+    asked = {"query": "What is due?", "limits": {"writes": 1, "write": 0}}
+
+    with pytest.raises(ValidationError):
+        runs.RunCreate.model_validate(asked)
+
+    assert tools.Limits.model_validate(asked["limits"]) == tools.Limits(writes=1)

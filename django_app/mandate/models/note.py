@@ -8,7 +8,7 @@ from mandate.models.run import Run
 
 
 class RunNote(models.Model):
-    """One line of a run's story. Rows are added and never changed; they go with their run."""
+    """One line of a run's story. Rows are added and never changed, as a trigger sees to; they go with their run."""
 
     class Kind(models.TextChoices):
         """What happened."""

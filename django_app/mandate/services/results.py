@@ -2,8 +2,9 @@
 
 from pydantic import JsonValue
 
-from mandate import conf, models
+from mandate import conf, exceptions, models
 from shared_schemas import json_values
+from shared_schemas.problems import ErrorCode
 from shared_schemas.tools import ToolCallAnswer, ToolCallStatus
 
 
@@ -16,8 +17,18 @@ def of_read(result: JsonValue) -> ToolCallAnswer:
 
 
 def of_write(call: models.ToolCall, result: JsonValue, *, note: str | None) -> ToolCallAnswer:
-    """Return the answer of a writing tool; the whole of what is too large is kept with its call."""
+    """Return the answer of a writing tool; the whole of what is too large is kept with its call.
+
+    Raises:
+        RequestRefused: TOOL_FAILED, it is too large to be kept.
+    """
     text = json_values.text(result).encode()
+    if len(text) > (largest := conf.settings().largest_result_bytes):
+        raise exceptions.RequestRefused(
+            ErrorCode.TOOL_FAILED,
+            f"The tool {call.tool!r} returned {len(text)} bytes, and at most {largest} are kept; nothing was"
+            " changed. Let it return less, or raise MANDATE['LARGEST_RESULT_BYTES'].",
+        )
     if len(text) <= conf.settings().result_bytes:
         return ToolCallAnswer(status=ToolCallStatus.SUCCEEDED, tool_call=call.pk, result=result, note=note)
     models.ToolResult.objects.create(tool_call=call, json=text.decode(), size=len(text))

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import ConfigDict, Field, JsonValue, model_validator
 
 from shared_schemas import base, problems
 from shared_schemas.tools import Limits
@@ -24,6 +24,12 @@ class RunStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+class LimitsAsked(Limits):
+    """Limits in a request: a name that is misspelt is no limit, so it is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class RunCreate(base.Request):
     """`POST /api/agents/runs/`: an agent and its input, or the short form with a query."""
 
@@ -39,7 +45,7 @@ class RunCreate(base.Request):
     tools: list[str] | None = None
     """Narrows the agent's tools; never widens them."""
 
-    limits: Limits | None = None
+    limits: LimitsAsked | None = None
     """Narrows the agent's limits; never widens them."""
 
     @model_validator(mode="after")

@@ -100,6 +100,9 @@ def test_a_repeated_request_is_answered_with_the_first_run(post, agent):
         pytest.param({}, 422, ErrorCode.INVALID_REQUEST, id="neither form"),
         pytest.param({"agent": "nobody", "input": {}}, 422, ErrorCode.UNKNOWN_AGENT, id="unknown agent"),
         pytest.param({"query": "a", "extra": 1}, 422, ErrorCode.INVALID_REQUEST, id="unknown field"),
+        pytest.param(
+            {"query": "a", "limits": {"write": 1}}, 422, ErrorCode.INVALID_REQUEST, id="unknown limit"
+        ),
         pytest.param({"query": 1}, 422, ErrorCode.INVALID_REQUEST, id="wrong type"),
         pytest.param({"query": "a\x00"}, 422, ErrorCode.UNSTORABLE_VALUE, id="NUL"),
         pytest.param(

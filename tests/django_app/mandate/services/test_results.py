@@ -6,7 +6,8 @@ import pytest
 from django.contrib.auth.models import Group
 from pydantic import BaseModel
 
-from mandate import models, testing, tools
+from mandate import exceptions, models, testing, tools
+from shared_schemas.problems import ErrorCode
 from shared_schemas.tools import ToolCallStatus
 
 pytestmark = pytest.mark.django_db
@@ -28,7 +29,8 @@ def write(context: tools.Context, call: Size) -> Text:
 
 @pytest.fixture
 def tool(declare, settings):
-    settings.MANDATE = settings.MANDATE | {"RESULT_BYTES": 1000, "READ_RESULT_BYTES": 100}
+    sizes = {"RESULT_BYTES": 1000, "READ_RESULT_BYTES": 100, "LARGEST_RESULT_BYTES": 2000}
+    settings.MANDATE = settings.MANDATE | sizes
     return declare(write)
 
 
@@ -60,6 +62,32 @@ def test_a_larger_result_is_cut_and_kept_whole(start_run, tool, read_result):
     assert str(answer.result_id) in str(answer.note)
     assert whole.content.decode().startswith(str(answer.result))
     assert whole.json() == {"text": "ä" * 500}
+
+
+def test_a_result_that_is_too_large_to_be_kept_fails_its_call_and_leaves_nothing(
+    start_run, tool, post_call, problem_of
+):
+    run, key = start_run(tool), testing.new_key()
+
+    refused = post_call(run, tool, {"letters": 1000}, key=key)
+
+    assert problem_of(refused) == (500, ErrorCode.TOOL_FAILED)
+    assert "2011 bytes, and at most 2000" in refused.json()["detail"]
+    assert not Group.objects.exists()
+    assert not run.tool_calls.exists()
+
+
+def test_a_decision_that_would_keep_too_much_leaves_the_question_open(start_run, declare, tool, make_user):
+    asked = declare(write, name="ask", approval=tools.ApprovalRule(permission="auth.add_group"))
+    testing.call_tool(asked, {"letters": 1000}, run=start_run(asked))
+    approval = models.Approval.objects.get()
+
+    with pytest.raises(exceptions.RequestRefused) as refusal:
+        testing.decide(approval.pk, "approve", by=make_user(is_superuser=True))
+
+    approval.refresh_from_db()
+    assert (refusal.value.code, approval.status) == (ErrorCode.TOOL_FAILED, "pending")
+    assert not Group.objects.exists()
 
 
 def test_a_cut_answer_is_replayed_to_the_letter_and_its_whole_is_kept_once(start_run, tool, post_call):
