@@ -183,5 +183,5 @@ async def test_a_graph_without_model_fails_only_when_it_asks_one():
 async def test_the_bundled_graphs_load():
     graphs = await registry.load()
 
-    assert graphs.names() == ["practice_author"]
+    assert graphs.names() == ["practice_author", "research"]
     assert "module_id" in graphs.schemas("practice_author").input_schema["properties"]

@@ -32,7 +32,7 @@ Graph = Pregel[Any, Any, Any, Any]
 _ASSISTANTS = uuid.UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
 """The namespace that LangGraph's own server gives assistants' ids from: a graph has the same id there."""
 
-_OFFERED = frozenset({"model", "tools", "config"})
+_OFFERED = frozenset({"model", "fallback", "tools", "config"})
 _NO_RULES = loading.Rules()
 _KEPT = 256
 """How many built graphs are kept."""
@@ -77,7 +77,9 @@ class Registry:
     """Each graph without model and tools: for its schemas and its drawing."""
 
     no_model: BaseChatModel = field(default_factory=NoModel)
-    built: OrderedDict[tuple[str, int, str], tuple[BaseChatModel, Graph]] = field(default_factory=OrderedDict)
+    built: OrderedDict[tuple[str, int, int, str], tuple[BaseChatModel, BaseChatModel | None, Graph]] = field(
+        default_factory=OrderedDict
+    )
     schemas_read: dict[str, Schemas] = field(default_factory=dict)
     drawings: dict[tuple[str, int | bool], JsonObject] = field(default_factory=dict)
 
@@ -93,6 +95,7 @@ class Registry:
         *,
         tools: Sequence[BaseTool] = (),
         model: BaseChatModel | None = None,
+        fallback: BaseChatModel | None = None,
         config: RunnableConfig | None = None,
     ) -> Graph:
         """Return a compiled graph without checkpointer; give it one with `graph.copy({"checkpointer": ...})`.
@@ -105,16 +108,18 @@ class Registry:
             return self.plain[name]
         chosen = model or self.no_model
         if "config" in _parameters(source):
-            return await _build(name, source, tools=tools, model=chosen, config=config or {})
-        key = (name, id(chosen), digest(tools))
+            return await _build(
+                name, source, tools=tools, model=chosen, fallback=fallback, config=config or {}
+            )
+        key = (name, id(chosen), id(fallback), digest(tools))
         if key not in self.built:
-            graph = await _build(name, source, tools=tools, model=chosen, config={})
-            # The model is kept with the graph, so that no other object can get its id.
-            self.built[key] = (chosen, graph)
+            graph = await _build(name, source, tools=tools, model=chosen, fallback=fallback, config={})
+            # The models are kept with the graph, so that no other object can get their ids.
+            self.built[key] = (chosen, fallback, graph)
             while len(self.built) > _KEPT:
                 self.built.popitem(last=False)
         self.built.move_to_end(key)
-        return self.built[key][1]
+        return self.built[key][-1]
 
     def schemas(self, name: str) -> Schemas:
         """Return a graph's schemas."""
@@ -168,11 +173,17 @@ def digest(tools: Sequence[BaseTool]) -> str:
 
 
 async def _build(
-    name: str, source: Any, *, tools: Sequence[BaseTool], model: BaseChatModel, config: RunnableConfig
+    name: str,
+    source: Any,
+    *,
+    tools: Sequence[BaseTool],
+    model: BaseChatModel,
+    config: RunnableConfig,
+    fallback: BaseChatModel | None = None,
 ) -> Graph:
     graph = source
     if not isinstance(source, Pregel | StateGraph):
-        offered = {"model": model, "tools": list(tools), "config": config}
+        offered = {"model": model, "fallback": fallback, "tools": list(tools), "config": config}
         wanted = _parameters(source)
         graph = source(**{parameter: offered[parameter] for parameter in wanted})
         if inspect.isawaitable(graph):
@@ -188,7 +199,7 @@ async def _build(
 
 
 def _parameters(factory: Callable[..., Any]) -> list[str]:
-    """Return what of the model, the tools and the configuration a factory asks for.
+    """Return what of the models, the tools and the configuration a factory asks for.
 
     Raises:
         RunFailed: it needs something else.
@@ -198,7 +209,7 @@ def _parameters(factory: Callable[..., Any]) -> list[str]:
     if unknown := sorted(needed - _OFFERED):
         raise exceptions.RunFailed(
             ErrorCode.GRAPH_FAILED,
-            f"the factory needs {unknown}; it may ask for 'model', 'tools' and 'config'",
+            f"the factory needs {unknown}; it may ask for 'model', 'fallback', 'tools' and 'config'",
         )
     return [name for name in parameters if name in _OFFERED]
 

@@ -8,10 +8,9 @@ from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Send
-from pydantic import ValidationError
 
 from agent_service import exceptions
-from agent_service.graphs import agents
+from agent_service.graphs import agents, inputs
 from agent_service.graphs.practice_author import prompts, schemas, tasks
 from agent_service.tools import binding
 from shared_schemas.problems import ErrorCode
@@ -40,7 +39,7 @@ def make_graph(model: BaseChatModel, tools: Sequence[BaseTool]) -> agents.Agent:
 
 async def read(state: schemas.State, runtime: Runtime[Any]) -> dict[str, Any]:
     """Read the lesson and, if there is one, the student's profile."""
-    assignment = _checked(state)
+    assignment = inputs.checked(schemas.Assignment, state)
     lesson = await _read(runtime, "read_lesson", {"module_id": assignment.module_id})
     student = None
     if assignment.student_id is not None:
@@ -110,17 +109,3 @@ def _each_task(state: schemas.State) -> list[Send] | Literal["author"]:
         Send("author", {"material": state["material"], "task": draft, "position": position})
         for position, draft in enumerate(state["drafts"])
     ]
-
-
-def _checked(state: schemas.State) -> schemas.Assignment:
-    asked = {name: state[name] for name in schemas.Assignment.model_fields if name in state}  # type: ignore[literal-required]
-    try:
-        return schemas.Assignment.model_validate(asked)
-    except ValidationError as error:
-        faults = "; ".join(
-            f"/{'/'.join(map(str, fault['loc']))}: {fault['msg']}"
-            for fault in error.errors(include_input=False, include_url=False)
-        )
-        raise exceptions.RunFailed(
-            ErrorCode.INVALID_REQUEST, f"The input does not fit the graph: {faults}"
-        ) from None

@@ -1,0 +1,1 @@
+"""Answers a question from the records that a search finds, and from nothing else."""
