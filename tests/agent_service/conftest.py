@@ -12,6 +12,7 @@ from shared_schemas import keys
 
 EMPTY = (
     "TRUNCATE threads, runs, run_events, run_results, run_beginnings, webhooks,"
+    " assistants, assistant_versions,"
     " pgqueuer, pgqueuer_log, pgqueuer_statistics,"
     " checkpoints, checkpoint_blobs, checkpoint_writes"
 )

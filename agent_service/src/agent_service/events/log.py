@@ -23,6 +23,8 @@ CHANNEL = "mandate_events"
 THREAD_CHANNEL = "mandate_threads"
 """Names the threads that have a new run."""
 
+CHANNELS = (CHANNEL, THREAD_CHANNEL)
+
 BATCH_EVERY = timedelta(milliseconds=8)
 """The first event of a quiet moment is written at once, the next ones together after this time."""
 
@@ -257,8 +259,8 @@ async def wait(arrived: asyncio.Event, *, patience: timedelta = SAFETY_POLL) -> 
 async def open_log(pool: database.Pool, listener: database.Listener) -> AsyncIterator[EventLog]:
     """Open the log of this process."""
     events = EventLog(pool=pool)
-    listener.subscribe(CHANNEL, events.wake)
-    listener.subscribe(THREAD_CHANNEL, events.wake)
+    for channel in CHANNELS:
+        listener.subscribe(channel, events.wake)
     listener.subscribe_to_gaps(events.wake_all)
     async with asyncio.TaskGroup() as tasks:
         writing = tasks.create_task(events.write())

@@ -1,0 +1,74 @@
+"""The events of a thread: those of all its runs, one after the other, then live over their boundaries.
+
+Runs of a thread never overlap, so the events behind its first unfinished run are not to be seen yet: at most
+the end of a run that was cancelled while it waited.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from agent_service.events import log
+
+
+class Place(NamedTuple):
+    """Where in a thread's events a reader is."""
+
+    ordinal: int
+    """Of the run; 0 is before the first."""
+
+    seq: int
+    """Of the run's event; 0 is before the first."""
+
+
+START = Place(0, 0)
+_LAST = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadEvent:
+    """One event of one of a thread's runs."""
+
+    place: Place
+    item: log.RunEvent
+
+
+async def read(events: log.EventLog, thread_id: UUID, *, after: Place = START) -> AsyncIterator[ThreadEvent]:
+    """Yield the events behind `after`, then live ones, for as long as the thread is there."""
+    head: UUID | None = None
+    while True:
+        with events.waiting(thread_id, *([] if head is None else [head])) as arrived:
+            page = await _page(events, thread_id, after)
+            if not page:
+                return
+            for event in (_event(row) for row in page if row["run_id"]):
+                after = event.place
+                yield event
+            watched, head = head, page[0]["head"]
+            # Whoever begins to wait for another run looks once more, for what came just before.
+            if page[0]["run_id"] is None and head == watched:
+                await log.wait(arrived)
+
+
+async def now(events: log.EventLog, thread_id: UUID) -> Place:
+    """Return the place before the thread's first unfinished run, or behind all that there is."""
+    async with events.pool.connection() as connection:
+        cursor = await connection.execute(log.QUERIES["last_ended"], {"thread_id": thread_id})
+        row = await cursor.fetchone()
+        assert row is not None
+        return Place(row["ordinal"], _LAST)
+
+
+async def _page(events: log.EventLog, thread_id: UUID, after: Place) -> list[dict[str, Any]]:
+    """Return a row for each event, at least one while the thread is there; all name the unfinished run."""
+    values = {"thread_id": thread_id, "ordinal": after.ordinal, "seq": after.seq, "limit": log.PAGE_SIZE}
+    async with events.pool.connection() as connection:
+        cursor = await connection.execute(log.QUERIES["read_thread"], values)
+        return await cursor.fetchall()
+
+
+def _event(row: dict[str, Any]) -> ThreadEvent:
+    names = ("run_id", "seq", "event", "data", "created_at")
+    item = log.RunEvent(**{name: row[name] for name in names})
+    return ThreadEvent(place=Place(row["ordinal"], row["seq"]), item=item)
