@@ -1,6 +1,7 @@
 """Everything in Django's admin. History can be read there and not changed."""
 
 import functools
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from django.contrib.auth.models import AbstractUser
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html
 from pydantic import ValidationError
 
 from mandate import exceptions, models
@@ -40,6 +42,11 @@ class History:
 
     def has_delete_permission(self, *_: Any) -> bool:
         return False
+
+
+def _pretty(value: Any) -> str:
+    text = "" if value is None else json.dumps(value, indent=2, ensure_ascii=False)
+    return format_html("<pre>{}</pre>", text)
 
 
 def _person(request: HttpRequest) -> AbstractUser:
@@ -141,7 +148,17 @@ class OutboxMessageInline(History, _TabularInline):
 
 @admin.register(models.Run)
 class RunAdmin(History, _ModelAdmin):
-    list_display = ("id", "agent", "started_by", "status", "error_code", "model", "cost", "created_at", "ended_at")
+    list_display = (
+        "id",
+        "agent",
+        "started_by",
+        "status",
+        "error_code",
+        "model",
+        "cost",
+        "created_at",
+        "ended_at",
+    )
     list_filter = ("status", "error_code", "agent", "model", "created_at")
     list_select_related = ("agent", "started_by")
     search_fields = ("id", "thread_id", "agent_run_id", "agent__slug", "started_by__username", "error_code")
@@ -149,6 +166,16 @@ class RunAdmin(History, _ModelAdmin):
     show_full_result_count = False
     inlines = (ToolCallInline, ApprovalInline, ModelUsageInline, OutboxMessageInline)
     actions = ("cancel", "resume", "raise_limits")
+    exclude = ("result", "final_state")
+    readonly_fields = ("answer", "state")
+
+    @admin.display(description="result")
+    def answer(self, run: models.Run) -> str:
+        return _pretty(run.result)
+
+    @admin.display(description="final state")
+    def state(self, run: models.Run) -> str:
+        return _pretty(run.final_state)
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Tell who may cancel and resume, though nobody edits a run."""

@@ -125,9 +125,9 @@ class FakeAgentService:
         run.error = Failure(code=code, message="made to fail").model_dump(mode="json")
         self._end(run, "error", thread="error", values=values)
 
-    def interrupt(self, run: FakeRun) -> None:
+    def interrupt(self, run: FakeRun, *, values: Any = None) -> None:
         """Let somebody else cancel a run."""
-        self._end(run, "interrupted", thread="idle", values=None)
+        self._end(run, "interrupted", thread="idle", values=values)
 
     def webhook(self, run: FakeRun, *, at: datetime | None = None) -> tuple[dict[str, str], bytes]:
         """Return headers and body of the webhook about a run's end."""

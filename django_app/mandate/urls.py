@@ -17,6 +17,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("agents/approvals/<uuid:approval_id>/", approval_pages.approval_page, name="mandate-approval-page"),
     path("api/agents/runs/", runs.Runs.as_view(), name="mandate-runs"),
     path("api/agents/runs/<uuid:run_id>/", runs.Run.as_view(), name="mandate-run"),
+    path("api/agents/runs/<uuid:run_id>/export/", runs.Export.as_view(), name="mandate-run-export"),
     path("api/agents/runs/<uuid:run_id>/cancel/", runs.Cancel.as_view(), name="mandate-run-cancel"),
     path("api/agents/runs/<uuid:run_id>/resume/", runs.Resume.as_view(), name="mandate-run-resume"),
     path(

@@ -98,6 +98,16 @@ _PEOPLE = (
     ),
     _Operation(
         method="get",
+        path="/api/agents/runs/{run_id}/export/",
+        name="exportRun",
+        summary="Read a run with its final state, whole.",
+        security="person",
+        answers={200: runs.RunExport},
+        refusals=(ErrorCode.NOT_FOUND,),
+        parameters=(_RUN,),
+    ),
+    _Operation(
+        method="get",
         path="/api/agents/runs/{run_id}/events/",
         name="followRun",
         summary="Follow a run as server-sent events; `Last-Event-ID` goes on after the last one seen.",

@@ -61,6 +61,14 @@ class Run(APIView):
         return _described(request, run_id)
 
 
+class Export(APIView):
+    """`/api/agents/runs/{id}/export/`."""
+
+    def get(self, request: Request, run_id: uuid.UUID) -> Response:
+        run = selectors.find(run_id, user=request.user)
+        return Response(selectors.exported(run).model_dump(mode="json"))
+
+
 class Cancel(APIView):
     """`/api/agents/runs/{id}/cancel/`."""
 

@@ -84,6 +84,12 @@ def describe(run: models.Run) -> wire.Run:
     )
 
 
+def exported(run: models.Run) -> wire.RunExport:
+    """Return a run, read by `detailed`, with all that is kept of its end."""
+    whole = describe(run).model_dump()
+    return wire.RunExport(**whole, started_by=run.started_by.get_username(), final_state=run.final_state)
+
+
 def progress(run_id: uuid.UUID) -> Progress:
     """Return where a run stands."""
     fields = ("status", "error_code", "error_message", "agent_run_id", "earlier_agent_runs")

@@ -101,6 +101,14 @@ class Run(base.Answer):
     ended_at: datetime | None = None
 
 
+class RunExport(Run):
+    """`GET /api/agents/runs/{id}/export/`: a run with all that is kept of its end."""
+
+    started_by: str
+    final_state: JsonValue = None
+    """The values of the thread, as the graph left them."""
+
+
 class RunPage(base.Answer):
     """`GET /api/agents/runs/`, newest first."""
 

@@ -190,6 +190,18 @@ def test_a_dead_message_is_delivered_again(act, start, agent_service, deliver):
     assert len(agent_service.cancelled) == 1
 
 
+def test_the_final_state_of_a_run_is_shown_and_not_believed(admin_client, submitted, agent_service, report):
+    run, fake_run = submitted
+    agent_service.finish(fake_run, {"result": "<script>alert(1)</script>", "messages": [{"content": "é"}]})
+    report(fake_run)
+
+    page = admin_client.get(reverse("admin:mandate_run_change", args=[run.pk])).content.decode()
+
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script>alert" not in page
+    assert "  &quot;content&quot;: &quot;é&quot;" in page
+
+
 def test_a_run_that_never_arrived_is_found_by_its_code_and_goes_on(
     act, admin_client, start, agent_service, deliver
 ):

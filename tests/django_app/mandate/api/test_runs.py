@@ -7,7 +7,7 @@ from django.test import Client
 from rest_framework.authtoken.models import Token
 
 from mandate import models
-from mandate.services import runs
+from mandate.services import agents, runs
 from shared_schemas import runs as wire
 from shared_schemas.problems import ErrorCode
 from shared_schemas.runs import RunStatus
@@ -72,6 +72,82 @@ def test_a_program_starts_a_run_with_a_token(client, agent, user):
     )
 
     assert response.status_code == 202
+
+
+def test_a_question_is_asked_awaited_and_answered(post, client, agent_service, deliver, report):
+    agents.ensure("research", graph="research", default_model="any")
+    asked = post({"query": "What is a list?"})
+    address = f"{RUNS}{asked.json()['run_id']}/"
+    deliver()
+    while_working = client.get(address).json()
+
+    agent_service.finish(agent_service.runs[0], {"query": "What is a list?", "result": "Things in order."})
+    report(agent_service.runs[0])
+    answered = client.get(address).json()
+
+    assert (asked.status_code, set(asked.json())) == (202, {"run_id", "status"})
+    assert (asked.json()["status"], while_working["status"], while_working["result"]) == (
+        "pending",
+        "pending",
+        None,
+    )
+    assert (answered["status"], answered["result"], answered["error"]) == (
+        "completed",
+        "Things in order.",
+        None,
+    )
+
+
+def test_a_question_that_fails_says_why(post, client, agent, settings, agent_service, deliver, report):
+    settings.MANDATE = settings.MANDATE | {"RESEARCH_AGENT": agent.slug}
+    asked = post({"query": "What is a list?"})
+    deliver()
+
+    agent_service.fail(agent_service.runs[0], ErrorCode.RUN_TIMEOUT)
+    report(agent_service.runs[0])
+    failed = client.get(f"{RUNS}{asked.json()['run_id']}/").json()
+
+    assert (failed["status"], failed["result"]) == ("failed", None)
+    assert failed["error"] == {"code": "run_timeout", "message": "made to fail"}
+
+
+def test_a_run_is_exported_with_its_final_state(post, client, submitted, agent_service, report, user):
+    run, fake_run = submitted
+    agent_service.finish(fake_run, {"result": 7, "notes": ["a", "b"]})
+    report(fake_run)
+    client.force_login(user)
+
+    exported = wire.RunExport.model_validate_json(client.get(f"{RUNS}{run.pk}/export/").content)
+
+    assert (exported.result, exported.final_state) == (7, {"result": 7, "notes": ["a", "b"]})
+    assert exported.started_by == user.get_username()
+
+
+def test_nobody_exports_the_runs_of_others(client, make_user, submitted, problem_of):
+    run, _ = submitted
+    client.force_login(make_user())
+
+    assert problem_of(client.get(f"{RUNS}{run.pk}/export/")) == (404, ErrorCode.NOT_FOUND)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"), [("finish", "completed"), ("fail", "failed"), ("interrupt", "cancelled")]
+)
+def test_every_run_that_ended_keeps_the_state_it_was_left_in(
+    submitted, agent_service, report, outcome, status
+):
+    run, fake_run = submitted
+    end = {
+        "finish": lambda: agent_service.finish(fake_run, {"notes": ["a"]}),
+        "fail": lambda: agent_service.fail(fake_run, ErrorCode.MODEL_FAILED, values={"notes": ["a"]}),
+        "interrupt": lambda: agent_service.interrupt(fake_run, values={"notes": ["a"]}),
+    }
+    end[outcome]()
+
+    report(fake_run)
+
+    run.refresh_from_db()
+    assert (run.status, run.final_state) == (status, {"notes": ["a"]})
 
 
 def test_a_query_is_short_for_the_research_agent(post, agent, settings):
