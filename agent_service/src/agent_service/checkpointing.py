@@ -86,6 +86,19 @@ class Step:
     writes: list[Statement] = field(default_factory=list)
 
 
+@dataclass(slots=True, kw_only=True)
+class Held:
+    """What a saver and its copies hold together."""
+
+    keeps_all: bool
+    leaves_one: bool = True
+    steps: dict[str, list[Step]] = field(default_factory=dict)
+    replaced: set[str] = field(default_factory=set)
+    written: int = 0
+    timer: asyncio.Task[None] | None = None
+    failure: Exception | None = None
+
+
 class FencedSaver(AsyncPostgresSaver):
     """Writes checkpoints for one worker's hold on one run, and refuses once another worker has it.
 
@@ -108,21 +121,19 @@ class FencedSaver(AsyncPostgresSaver):
         super().__init__(pool, serde=serde)
         self.held = (run_id, epoch)
         self.waits = waits
-        self.keeps_all = keeps_all
-        self.leaves_one = True
-        """Nothing is to be pruned: the thread has one checkpoint, which came from here."""
-
-        self._steps: dict[str, list[Step]] = {}
-        self._replaced: set[str] = set()
-        self._written = 0
         self._writing = asyncio.Lock()
-        self._timer: asyncio.Task[None] | None = None
-        self._failure: Exception | None = None
+        # LangGraph copies the saver for graphs with types of their own, subgraphs among them.
+        self._held = Held(keeps_all=keeps_all)
+
+    @property
+    def leaves_one(self) -> bool:
+        """Tell whether nothing is to be pruned: the thread has one checkpoint, which came from here."""
+        return self._held.leaves_one
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         found = await super().aget_tuple(config)
         if found is not None:
-            self.leaves_one = False
+            self._held.leaves_one = False
         return found
 
     async def aput(
@@ -135,8 +146,8 @@ class FencedSaver(AsyncPostgresSaver):
         namespace = config["configurable"]["checkpoint_ns"]
         if namespace or DELTA_COUNTERS in metadata:
             # A subgraph's checkpoints name the root's, and a delta needs all that came before it.
-            self.keeps_all = True
-            self.leaves_one = False
+            self._held.keeps_all = True
+            self._held.leaves_one = False
         with _recording() as recorder:
             given = await super().aput(config, checkpoint, metadata, new_versions)
         self._add(namespace, checkpoint, recorder.statements)
@@ -149,7 +160,7 @@ class FencedSaver(AsyncPostgresSaver):
         place = config["configurable"]
         with _recording() as recorder:
             await super().aput_writes(config, writes, task_id, task_path)
-        if place["checkpoint_id"] not in self._replaced:
+        if place["checkpoint_id"] not in self._held.replaced:
             step = self._step(place["checkpoint_ns"], place["checkpoint_id"])
             step.writes += recorder.statements
             await self._arrived(sync=False)
@@ -161,10 +172,10 @@ class FencedSaver(AsyncPostgresSaver):
             psycopg.Error: what went wrong, now or since the last time; `is_fenced` tells a lost run.
         """
         async with self._writing:
-            if failure := self._failure:
-                self._failure = None
+            if failure := self._held.failure:
+                self._held.failure = None
                 raise failure
-            steps, self._steps = self._steps, {}
+            steps, self._held.steps = self._held.steps, {}
             statements = [
                 statement for each in steps.values() for step in each for statement in step.own + step.writes
             ]
@@ -181,14 +192,14 @@ class FencedSaver(AsyncPostgresSaver):
                     await statement.send(cursor)
                 crashing.point("checkpoint.before_commit")
         except (*database.AWAY, *database.TOO_LONG):
-            for namespace, later in self._steps.items():
+            for namespace, later in self._held.steps.items():
                 steps.setdefault(namespace, []).extend(later)
-            self._steps = steps
+            self._held.steps = steps
             raise
         crashing.point("checkpoint.after_commit")
-        self._written += sum(bool(step.own) for each in steps.values() for step in each)
-        if self._written > 1:
-            self.leaves_one = False
+        self._held.written += sum(bool(step.own) for each in steps.values() for step in each)
+        if self._held.written > 1:
+            self._held.leaves_one = False
 
     @asynccontextmanager
     async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[AsyncCursor[DictRow]]:
@@ -201,20 +212,20 @@ class FencedSaver(AsyncPostgresSaver):
 
     def _add(self, namespace: str, checkpoint: Checkpoint, own: Sequence[Statement]) -> None:
         """Put a checkpoint behind those that wait, or in their place."""
-        steps = self._steps.setdefault(namespace, [])
+        steps = self._held.steps.setdefault(namespace, [])
         kept: list[Statement] = []
         *blobs, row = own
-        if not self.keeps_all:
+        if not self._held.keeps_all:
             for step in steps:
                 kept += _still_used(step, checkpoint)
                 row = _below(row, step.parent_id if step.own else step.checkpoint_id)
-                self._replaced.add(step.checkpoint_id)
+                self._held.replaced.add(step.checkpoint_id)
             steps.clear()
         parent = row.rows[0][_PARENT]
         steps.append(Step(checkpoint_id=checkpoint["id"], parent_id=parent, own=[*kept, *blobs, row]))
 
     def _step(self, namespace: str, checkpoint_id: str) -> Step:
-        steps = self._steps.setdefault(namespace, [])
+        steps = self._held.steps.setdefault(namespace, [])
         for step in steps:
             if step.checkpoint_id == checkpoint_id:
                 return step
@@ -224,16 +235,16 @@ class FencedSaver(AsyncPostgresSaver):
     async def _arrived(self, *, sync: bool) -> None:
         if sync:
             await self.flush()
-        elif self._timer is None or self._timer.done():
+        elif self._held.timer is None or self._held.timer.done():
             delay = WRITES_GATHERED_FOR if self.waits else GATHERED_FOR
-            self._timer = asyncio.create_task(self._flush_later(delay))
+            self._held.timer = asyncio.create_task(self._flush_later(delay))
 
     async def _flush_later(self, delay: timedelta) -> None:
         await asyncio.sleep(delay.total_seconds())
         try:
             await self.flush()
         except Exception as error:  # noqa: BLE001 - raised by whoever writes next
-            self._failure = error
+            self._held.failure = error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

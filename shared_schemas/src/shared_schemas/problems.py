@@ -69,6 +69,7 @@ class ErrorCode(StrEnum):
     RECURSION_LIMIT = "recursion_limit"
     RUN_TIMEOUT = "run_timeout"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+    GRAPH_VERSION_MISMATCH = "graph_version_mismatch"
     SUBMISSION_FAILED = "submission_failed"
     UNSTORABLE_VALUE = "unstorable_value"
 

@@ -29,7 +29,7 @@ from agent_service.engine import (
     usage,
 )
 from agent_service.events import log
-from agent_service.graphs import registry
+from agent_service.graphs import registry, shapes
 from agent_service.tools import binding, client
 from shared_schemas import crashing, tools
 from shared_schemas.problems import ErrorCode, Failure
@@ -90,6 +90,9 @@ class Execution:
 
     saver: checkpointing.FencedSaver | None = None
     """The graph's."""
+
+    shape: str = ""
+    """The graph's fingerprint, as soon as it is built."""
 
     time_limit: int | None = None
     """Seconds of the mandate, where they end before the service's own."""
@@ -159,6 +162,7 @@ class Execution:
                 self._hold_to_limits(session.granted, clock)
             graph = await self._build(session)
             config = self._config()
+            config["metadata"][shapes.FINGERPRINT] = self.shape
             given, config = await self._given(graph, config)
             asked = self.claim.run.payload
             chunks = streaming.chunks(
@@ -246,6 +250,7 @@ class Execution:
             waits=self._durability(session) == "sync",
             has_mandate=session is not None,
         )
+        self.shape = self.shared.registry.fingerprint(graph)
         self.graph = graph.copy({"checkpointer": self.saver})
         return self.graph
 
@@ -281,18 +286,32 @@ class Execution:
         if self.claim.run.goes_on and self.claim.run.mandate_run is None:
             await self.shared.leases.note_beginning(self.claim)
         if not self.claim.resumed and payload.command is None:
+            if payload.input is None:
+                await self._check_shape(graph, await graph.aget_state(config))
             return await self._mended(graph, config), config
         latest = _at_latest(config)
         if self.claim.resumed:
             snapshot = await graph.aget_state(latest)
             if (snapshot.metadata or {}).get(RUN_ID) == str(self.claim.run.run_id):
+                await self._check_shape(graph, snapshot)
                 self.reading.known = await self.shared.events.last(self.claim.run.run_id, streaming.VALUES)
                 return None, latest
         if payload.command is None:
             return await self._mended(graph, config), config
-        command = await self._resolved(payload.command, await graph.aget_state(config))
+        snapshot = await graph.aget_state(config)
+        await self._check_shape(graph, snapshot)
+        command = await self._resolved(payload.command, snapshot)
         crashing.point("resume.after_read")
         return _command(command), config
+
+    async def _check_shape(self, graph: registry.Graph, snapshot: StateSnapshot) -> None:
+        assert self.saver is not None
+        try:
+            await shapes.check(graph, snapshot, saver=self.saver, shape=self.shape)
+        except exceptions.RunFailed:
+            # Where the thread stands is not for this graph to say.
+            self.graph = None
+            raise
 
     async def _mended(self, graph: registry.Graph, config: RunnableConfig) -> Any:
         payload = self.claim.run.payload

@@ -26,6 +26,9 @@ MAX_BATCH = 10
 RETRY_DELAY = timedelta(seconds=0.5)
 ADOPT_EVERY = timedelta(seconds=30)
 
+# In a worker's methods `executor` is the field.
+Execution = executor.Execution
+
 T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
@@ -198,9 +201,7 @@ class Worker:
         else:
             raise error
 
-    async def _end(
-        self, claim: run.Claim, outcome: run.Outcome, execution: executor.Execution | None = None
-    ) -> None:
+    async def _end(self, claim: run.Claim, outcome: run.Outcome, execution: Execution | None = None) -> None:
         events = await self.events.close(execution.pen) if execution else []
         crashing.point("worker.before_end")
         ended = await _persist(lambda: self.leases.end(claim, outcome, events))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
@@ -22,7 +23,7 @@ from langgraph.pregel import Pregel
 from pydantic import BaseModel, PydanticUserError, TypeAdapter, create_model
 
 from agent_service import exceptions
-from agent_service.graphs import loading
+from agent_service.graphs import loading, shapes
 from agent_service.tools import binding
 from shared_schemas.problems import ErrorCode
 
@@ -80,6 +81,7 @@ class Registry:
     built: OrderedDict[tuple[str, int, int, str], tuple[BaseChatModel, BaseChatModel | None, Graph]] = field(
         default_factory=OrderedDict
     )
+    fingerprints: WeakKeyDictionary[Graph, str] = field(default_factory=WeakKeyDictionary)
     schemas_read: dict[str, Schemas] = field(default_factory=dict)
     drawings: dict[tuple[str, int | bool], JsonObject] = field(default_factory=dict)
 
@@ -120,6 +122,12 @@ class Registry:
                 self.built.popitem(last=False)
         self.built.move_to_end(key)
         return self.built[key][-1]
+
+    def fingerprint(self, graph: Graph) -> str:
+        """Return a graph's shape as a text."""
+        if graph not in self.fingerprints:
+            self.fingerprints[graph] = shapes.fingerprint(graph)
+        return self.fingerprints[graph]
 
     def schemas(self, name: str) -> Schemas:
         """Return a graph's schemas."""
