@@ -79,7 +79,7 @@ class ThreadStream(streams.Following):
 
 @router.post(
     "/threads/{thread_id}/stream/events",
-    responses=problems_for(404, 413, 415) | _EVENTS,
+    responses=problems_for(404, 413, 415, 429) | _EVENTS,
     response_class=StreamingResponse,
 )
 async def stream_events(
@@ -97,7 +97,7 @@ async def stream_events(
     frames = _frames(read(services, thread.thread_id, wanted=body.filter, since=since))
     every = services.settings.stream_heartbeat
     alive = sse.keep_alive(frames, beat=sse.HEARTBEAT, every=every, stop=follower.stopping)
-    return ThreadStream(alive, stopping=follower.stopping)
+    return follower.seated(ThreadStream(alive, stopping=follower.stopping), thread.thread_id)
 
 
 async def read(

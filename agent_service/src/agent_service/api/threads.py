@@ -6,6 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Response
 
+from agent_service import auth, bootstrap
 from agent_service.api import answers, payloads, states
 from agent_service.api.dependencies import Idempotency, Reader, Services, Writer
 from agent_service.api.errors import Responses, problems_for
@@ -61,6 +62,7 @@ async def update_thread(
     thread_id: UUID, body: payloads.ThreadPatch, caller: Writer, services: Services, prefer: Prefer = ""
 ) -> answers.Thread | Response:
     """Merge metadata into the thread's."""
+    await _check_change(services, caller, thread_id)
     thread = await services.repository.update_thread(
         thread_id, owner=caller.subject, metadata=body.metadata or {}
     )
@@ -72,6 +74,7 @@ async def update_thread(
 @router.delete("/{thread_id}", status_code=204, responses=problems_for(404, 409))
 async def delete_thread(thread_id: UUID, caller: Writer, services: Services) -> None:
     """Delete a thread with its runs, their events and its checkpoints."""
+    await _check_change(services, caller, thread_id)
     await services.repository.delete_thread(thread_id, owner=caller.subject)
 
 
@@ -110,3 +113,9 @@ async def get_history(
     """Return the thread's states, latest first."""
     thread = await services.repository.thread(thread_id, owner=caller.subject)
     return await states.history(services, thread, body)
+
+
+async def _check_change(services: bootstrap.Services, caller: auth.Caller, thread_id: UUID) -> None:
+    if caller.is_person:
+        thread = await services.repository.thread(thread_id, owner=caller.subject)
+        caller.require_change(is_mandated=thread.mandated)

@@ -25,6 +25,11 @@ WITH gone AS (
     DELETE FROM run_results
     WHERE run_id IN (SELECT run_id FROM run_results WHERE created_at < now() - %(age)s LIMIT %(limit)s)
     RETURNING run_id
+), swept AS (
+    -- Of runs that went with their threads.
+    DELETE FROM run_events USING gone
+    WHERE run_events.run_id = gone.run_id
+        AND NOT EXISTS (SELECT FROM runs WHERE runs.run_id = gone.run_id)
 )
 SELECT count(*) AS done FROM gone
 

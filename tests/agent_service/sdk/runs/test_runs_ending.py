@@ -199,6 +199,8 @@ async def test_a_person_only_reads_the_thread_of_a_mandate(client, connect, thre
         person.runs.cancel(thread_id, run["run_id"]),
         person.runs.delete(thread_id, run["run_id"]),
         person.runs.cancel_many(thread_id=thread_id, run_ids=[run["run_id"]]),
+        person.threads.update(thread_id, metadata={"mine": True}),
+        person.threads.delete(thread_id),
     ]
     for attempt in refused:
         with pytest.raises(errors.PermissionDeniedError) as refusal:
