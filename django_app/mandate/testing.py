@@ -10,16 +10,28 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, Literal
 
+from django.conf import settings as django_settings
 from django.contrib.auth.models import User
+from django.test import override_settings
 from django.utils import timezone
 
-from mandate import models, tokens
+from mandate import conf, fakes, models, tokens
 from mandate.services import agents, approvals, tool_calls
 from mandate.tools import registry, scopes, topics
+from shared_schemas import keys
 from shared_schemas.runs import Decision, RunStatus
 from shared_schemas.tools import Effect, Limits, ToolCallAnswer, ToolCallRequest
 
-__all__ = ["call_tool", "decide", "make_agent", "new_key", "start_run", "temporary_tools", "token_of"]
+__all__ = [
+    "agent_service",
+    "call_tool",
+    "decide",
+    "make_agent",
+    "new_key",
+    "start_run",
+    "temporary_tools",
+    "token_of",
+]
 
 
 def make_agent(*tools: str, limits: Limits | None = None) -> models.Agent:
@@ -102,6 +114,17 @@ def decide(
         RequestRefused, ToolRejected: what the person would be answered as a problem.
     """
     return approvals.decide(approval_id, Decision(decision=decision, **fields), by=by)
+
+
+@contextlib.contextmanager
+def agent_service() -> Iterator[fakes.FakeAgentService]:
+    """Stand in for the agent service meanwhile, over real HTTP; its runs end as the test says."""
+    signing_key = keys.parse_signing(keys.generate())
+    ours = conf.settings().signing_key.public_text()
+    fake = fakes.FakeAgentService(signing_key=signing_key, trusted=keys.parse_trusted([ours]))
+    given = django_settings.MANDATE | {"AGENT_URL": fake.url, "TRUSTED_KEYS": [signing_key.public_text()]}
+    with fake.serving(), override_settings(MANDATE=given):
+        yield fake
 
 
 @contextlib.contextmanager
