@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from pydantic import ValidationError
 
-from mandate import exceptions, models
+from mandate import checks, exceptions, models
 from mandate.selectors import changes, drafts
 from mandate.services import agents, deliveries, limits, runs, undo
 from mandate.tools import registry
@@ -62,6 +62,12 @@ class AgentForm(_ModelForm):
         if unknown := sorted(set(tools) - set(registry.declared())):
             raise forms.ValidationError(f"No app declares the tools {', '.join(unknown)}.")
         return tools
+
+    def clean_start_permission(self) -> str:
+        needed: str = self.cleaned_data["start_permission"]
+        if needed and needed not in checks.known_permissions():
+            raise forms.ValidationError(f"No model defines the permission {needed!r}.")
+        return needed
 
     def clean_limits(self) -> dict[str, Any]:
         given = self.cleaned_data["limits"] or {}

@@ -8,15 +8,16 @@ from django.contrib.auth import get_backends, get_permission_codename
 from django.contrib.auth.backends import ModelBackend
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name
 from django.db import ProgrammingError
+from django.utils.module_loading import import_string
 
-from mandate import models
+from mandate import conf, models
 from mandate.tools import declaration, registry
 
 
 @register("mandate")
 def check_tools(*, app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
     """Look for tools that could be declared but could not be used rightly."""
-    known = _known_permissions()
+    known = known_permissions()
     chosen = None if app_configs is None else {config.label for config in app_configs}
     return [
         message
@@ -26,26 +27,49 @@ def check_tools(*, app_configs: Sequence[AppConfig] | None = None, **_: Any) -> 
     ]
 
 
+@register("mandate")
+def check_on_message(**_: Any) -> list[CheckMessage]:
+    """Look whether the function exists that every message calls: without it none can be written."""
+    path = conf.settings().on_message
+    try:
+        found = import_string(path) if path else None
+    except ImportError as error:
+        return [Error(f"MANDATE['ON_MESSAGE'] names nothing: {error}", id="mandate.E003")]
+    if path and not callable(found):
+        return [Error(f"MANDATE['ON_MESSAGE'] is {path!r}, which cannot be called.", id="mandate.E003")]
+    return []
+
+
 @register(Tags.database)
 def check_agents(*, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Look for agents whose mandate names tools that no app declares."""
+    """Look for agents that name tools or permissions which do not exist."""
     if not databases:
         return []
     try:
-        agents = list(models.Agent.objects.only("slug", "tools"))
+        agents = list(models.Agent.objects.only("slug", "tools", "start_permission"))
     except ProgrammingError:
         # The first migration asks before there are tables.
         return []
-    declared = registry.declared()
-    return [
-        Warning(
+    return [message for agent in agents for message in (*_check_tools(agent), *_check_start(agent))]
+
+
+def _check_tools(agent: models.Agent) -> Iterable[CheckMessage]:
+    if unknown := sorted(set(agent.tools) - set(registry.declared())):
+        yield Warning(
             f"The agent {agent.slug!r} may use the tools {unknown}, which no app declares.",
             hint="Take them from the agent, or declare them in an app's `agent_tools` module.",
             id="mandate.W001",
         )
-        for agent in agents
-        if (unknown := sorted(set(agent.tools) - set(declared)))
-    ]
+
+
+def _check_start(agent: models.Agent) -> Iterable[CheckMessage]:
+    if agent.start_permission and agent.start_permission not in known_permissions():
+        yield Warning(
+            f"Starting the agent {agent.slug!r} needs the permission {agent.start_permission!r}, "
+            "which no model defines: nobody but superusers can.",
+            hint="Write 'app_label.codename' of a permission in a model's Meta, or leave it empty.",
+            id="mandate.W003",
+        )
 
 
 def _check_scope(tool: declaration.Tool) -> Iterable[CheckMessage]:
@@ -83,7 +107,8 @@ def _check_record(tool: declaration.Tool) -> Iterable[CheckMessage]:
         )
 
 
-def _known_permissions() -> frozenset[str]:
+def known_permissions() -> frozenset[str]:
+    """Return the permissions that the models of all apps define."""
     return frozenset(
         f"{model._meta.app_label}.{codename}"  # noqa: SLF001 - Django's documented API
         for model in apps.get_models()

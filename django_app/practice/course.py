@@ -65,6 +65,7 @@ def _ensure_author(default_model: str) -> None:
         graph="practice_author",
         default_model=default_model,
         tools=AUTHOR_TOOLS,
+        start_permission="practice.add_task",
     )
 
 

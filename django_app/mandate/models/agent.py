@@ -25,6 +25,9 @@ class Agent(models.Model):
     limits = models.JSONField(default=dict, blank=True)
     """`shared_schemas.tools.Limits`; a run may narrow them."""
 
+    start_permission = models.CharField(max_length=200, blank=True)
+    """Django permission, `app.codename`, that a person needs to start it; empty, everybody who signs in may."""
+
     default_model = models.CharField(max_length=100)
     is_paused = models.BooleanField(default=False)
     """No new run starts and no running one may call a tool."""

@@ -22,6 +22,7 @@ def ensure(
     description: str = "",
     tools: Sequence[str] = (),
     limits: Limits | None = None,
+    start_permission: str = "",
 ) -> models.Agent:
     """Create an agent with its account, or bring an existing one up to date.
 
@@ -36,6 +37,7 @@ def ensure(
         "graph": graph,
         "default_model": default_model,
         "tools": list(tools),
+        "start_permission": start_permission,
         "limits": (limits or Limits()).model_dump(mode="json", exclude_none=True),
     }
     agent, _ = models.Agent.objects.update_or_create(

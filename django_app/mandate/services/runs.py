@@ -107,10 +107,11 @@ def start(
     `idempotency_key`, the same person's repeat of the same request returns the first one's run, `replayed`.
 
     Raises:
-        RequestRefused: UNKNOWN_AGENT, AGENT_PAUSED, INVALID_REQUEST, BODY_TOO_LARGE, UNSTORABLE_VALUE,
+        RequestRefused: UNKNOWN_AGENT, FORBIDDEN, AGENT_PAUSED, INVALID_REQUEST, BODY_TOO_LARGE, UNSTORABLE_VALUE,
             THREAD_BUSY, NOT_FOUND for a conversation that is not theirs, IDEMPOTENCY_KEY_REUSED.
     """
     known = agent if isinstance(agent, models.Agent) else _agent_named(agent)
+    _check_may_start(known, by)
     _check_input(input)
     asked = [known.slug, input, model, str(thread_id), tools, limits and limits.model_dump(mode="json")]
     run = models.Run(
@@ -253,6 +254,15 @@ def _check_conversation(run: models.Run, *, continues: uuid.UUID | None) -> None
     if not theirs.exists():
         raise exceptions.RequestRefused(
             ErrorCode.NOT_FOUND, f"You have no conversation {continues} with the agent {run.agent.slug!r}."
+        )
+
+
+def _check_may_start(agent: models.Agent, by: AbstractUser) -> None:
+    needed = agent.start_permission
+    # Django's own backend says no to every permission on a record; another may grant it for this agent alone.
+    if needed and not by.has_perm(needed) and not by.has_perm(needed, agent):
+        raise exceptions.RequestRefused(
+            ErrorCode.FORBIDDEN, f"Starting the agent {agent.slug!r} needs the permission {needed!r}."
         )
 
 

@@ -49,3 +49,24 @@ def test_an_agent_with_a_tool_that_is_gone_is_found(add_tool, db):
 
     assert ids(messages) == ["mandate.W001"]
     assert "'gone'" in messages[0].msg
+
+
+def test_an_agent_that_nobody_could_start_is_found(agent):
+    models.Agent.objects.update(start_permission="practice.fly")
+
+    assert ids(checks.check_agents(databases=["default"])) == ["mandate.W003"]
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        pytest.param("", [], id="none"),
+        pytest.param("tests.django_app.mandate.waking.wake", [], id="a function"),
+        pytest.param("tests.django_app.mandate.waking.CALLS", ["mandate.E003"], id="no function"),
+        pytest.param("shop.tasks.deliver_soon", ["mandate.E003"], id="no module"),
+    ],
+)
+def test_a_function_to_call_for_messages_that_is_not_there_is_found(settings, path, found):
+    settings.MANDATE = settings.MANDATE | {"ON_MESSAGE": path}
+
+    assert ids(checks.check_on_message()) == found

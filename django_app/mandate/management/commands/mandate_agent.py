@@ -20,6 +20,11 @@ class Command(BaseCommand):
         parser.add_argument("--name", help="what people see; the slug otherwise")
         parser.add_argument("--description", default="")
         parser.add_argument("--tools", nargs="*", default=[], metavar="TOOL")
+        parser.add_argument(
+            "--permission",
+            default="",
+            help="what a person needs to start it, as app.codename; without it, everybody who signs in may",
+        )
         parser.add_argument("--limits", default="{}", help="as JSON, for example '{\"tool_calls\": 50}'")
 
     def handle(self, *, slug: str, graph: str, model: str, limits: str, **options: Any) -> None:
@@ -31,6 +36,7 @@ class Command(BaseCommand):
                 name=options["name"],
                 description=options["description"],
                 tools=options["tools"],
+                start_permission=options["permission"],
                 limits=Limits.model_validate_json(limits),
             )
         except (exceptions.RequestRefused, ValidationError) as error:

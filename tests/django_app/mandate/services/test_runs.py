@@ -1,6 +1,7 @@
 import uuid
 
 import pytest
+from django.contrib.auth.models import Permission
 
 from mandate import exceptions, models
 from mandate.services import runs
@@ -285,3 +286,26 @@ def test_an_undecided_run_stays_parked(parked):
 
     assert not went_on
     assert run.status == RunStatus.AWAITING_APPROVAL
+
+
+def test_an_agent_with_a_permission_is_started_by_those_who_hold_it(start, agent, make_user):
+    agent.start_permission = "practice.add_task"
+    agent.save()
+    allowed = make_user()
+    allowed.user_permissions.add(Permission.objects.get(codename="add_task"))
+
+    with pytest.raises(exceptions.RequestRefused) as refused:
+        start(by=make_user())
+    run = start(by=allowed)
+
+    assert refused.value.code is ErrorCode.FORBIDDEN
+    assert list(models.Run.objects.all()) == [run]
+
+
+def test_a_backend_may_grant_the_start_of_one_agent(start, agent, user, settings):
+    settings.AUTHENTICATION_BACKENDS = ["tests.django_app.mandate.record_permissions.RecordPermissions"]
+    agent.start_permission = "practice.add_task"
+    agent.save()
+    user.groups.create(name=agent.slug)
+
+    assert start().agent == agent
