@@ -3,12 +3,13 @@
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import httpx
 import psycopg
 import pytest
+from psycopg import conninfo
 
 from shared_schemas import keys
 from stack import processes, pytest_postgres, services
@@ -62,6 +63,29 @@ class Stack:
         with psycopg.connect(self.layout.database_url) as connection:
             return connection.execute(sql, arguments).fetchall()
 
+    def manage(self, *arguments: str, **env: str) -> str:
+        """Run a command of Django and return what it prints."""
+        return self._run(arguments[0], services.manage(*arguments), self.layout.django_env() | env)
+
+    def migrate_agent(self) -> None:
+        self._run("agent-migrate", services.agent("migrate"), self.agent_env())
+
+    def drop_agent_database(self) -> str:
+        """Drop it with everything in it, and return its name."""
+        name = str(conninfo.conninfo_to_dict(self.layout.agent_database_url)["dbname"])
+        with _admin() as connection:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        return name
+
+    def make_agent_database(self, name: str) -> None:
+        with _admin() as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        self.migrate_agent()
+
+    def _run(self, name: str, command: list[str], env: Mapping[str, str]) -> str:
+        folder = services.DJANGO_APP if command[1] == "manage.py" else services.ROOT
+        return processes.run(name, command, env=env, cwd=folder, log_folder=self.log_folder)
+
     def logs(self) -> str:
         return "\n\n".join(f"--- {name}\n{process.tail()}" for name, process in self.running.items())
 
@@ -105,12 +129,15 @@ def author(stack) -> Iterator[person.Person]:
 
 @contextlib.contextmanager
 def _database(name: str) -> Iterator[str]:
-    admin = os.environ[pytest_postgres.VARIABLE]
     unique = f"{name}_{os.getpid()}"
-    with psycopg.connect(admin, autocommit=True) as connection:
+    with _admin() as connection:
         connection.execute(f'CREATE DATABASE "{unique}"')
-        yield pytest_postgres.on_same_server(admin, unique)
+        yield pytest_postgres.on_same_server(os.environ[pytest_postgres.VARIABLE], unique)
         connection.execute(f'DROP DATABASE "{unique}" WITH (FORCE)')
+
+
+def _admin() -> psycopg.Connection:
+    return psycopg.connect(os.environ[pytest_postgres.VARIABLE], autocommit=True)
 
 
 def _prepare(stack: Stack) -> str:
@@ -120,15 +147,8 @@ def _prepare(stack: Stack) -> str:
         "DJANGO_SUPERUSER_EMAIL": "author@example.org",
         "DJANGO_SUPERUSER_PASSWORD": secrets.token_urlsafe(),
     }
-
-    def run(name: str, command: list[str], env: dict[str, str]) -> str:
-        folder = services.DJANGO_APP if command[1] == "manage.py" else services.ROOT
-        return processes.run(name, command, env=env, cwd=folder, log_folder=stack.log_folder)
-
-    django_env = stack.layout.django_env() | user
-    run("agent-migrate", services.agent("migrate"), stack.agent_env())
-    run("migrate", services.manage("migrate", "--verbosity", "0"), django_env)
-    run("lessons", services.manage("load_lessons"), django_env)
-    run("user", services.manage("createsuperuser", "--noinput"), django_env)
-    printed = run("token", services.manage("drf_create_token", "author"), django_env)
-    return printed.split()[2]
+    stack.migrate_agent()
+    stack.manage("migrate", "--verbosity", "0")
+    stack.manage("load_lessons")
+    stack.manage("createsuperuser", "--noinput", **user)
+    return stack.manage("drf_create_token", "author").split()[2]

@@ -141,3 +141,46 @@ class Attacker:
     def _task(self) -> int:
         own = [task.pk for task in self.mandate.tasks]
         return self.chance.choice(own * 3 + [task.pk for task in self.others.tasks] + [10**6])
+
+
+@dataclass(slots=True, kw_only=True)
+class Plausible(Attacker):
+    """Does its work most of the time, so that it comes far, and tries something in between."""
+
+    lapse: float = 0.12
+    made: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def call(self) -> tuple[str, dict[str, Any]]:
+        """Choose the next step of the work, the same again, or a forgery."""
+        if self.made and self.chance.random() < 0.15:
+            return self.chance.choice(self.made)
+        name = self._tool()
+        arguments = self._fitting(name)
+        if self._lapses():
+            arguments |= self.chance.choice(self._forgeries())
+        self.made.append((name, arguments))
+        return self.made[-1]
+
+    def _lapses(self) -> bool:
+        return self.chance.random() < self.lapse
+
+    def _tool(self) -> str:
+        return super(Plausible, self)._tool() if self._lapses() else self.chance.choice(world.GRANTED)
+
+    def _module(self) -> int:
+        return super(Plausible, self)._module() if self._lapses() else self.others.lesson.pk
+
+    def _task(self) -> int:
+        own = [task.pk for task in self.mandate.tasks]
+        return super(Plausible, self)._task() if self._lapses() else self.chance.choice(own)
+
+    def _forgeries(self) -> list[dict[str, Any]]:
+        other = str(self.others.run.pk)
+        return [
+            {"approved": True, "approved_by": self.others.approver.pk},
+            {"approval": {"status": "approved", "approval_id": other}},
+            {"run_id": other},
+            {"key": self.others.key},
+            {"agent_user": self.others.person.pk, "acting_for": self.others.approver.pk},
+            {"task_id": self.others.tasks[-1].pk, "module_id": self.others.hidden.pk},
+        ]
