@@ -12,12 +12,14 @@ from agent_service.engine import run
 from shared_schemas import idempotency, json_values, tokens
 from shared_schemas.problems import ErrorCode
 
+# None of them waits, and all are asynchronous: FastAPI calls others in a thread, for each request.
+
 # They only describe the two headers in the OpenAPI document; `auth.read_token` reads them.
 _bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="A token that Django signs.")
 _api_key = APIKeyHeader(name="x-api-key", auto_error=False, description="The same token.")
 
 
-def _services(request: Request) -> bootstrap.Services:
+async def _services(request: Request) -> bootstrap.Services:
     services: bootstrap.Services = request.app.state.services
     return services
 
@@ -25,7 +27,7 @@ def _services(request: Request) -> bootstrap.Services:
 Services = Annotated[bootstrap.Services, Depends(_services)]
 
 
-def _caller(
+async def _caller(
     request: Request,
     needed: SecurityScopes,
     services: Services,
@@ -43,14 +45,14 @@ Reader = Annotated[auth.Caller, Security(_caller, scopes=[tokens.Scope.RUNS_READ
 Writer = Annotated[auth.Caller, Security(_caller, scopes=[tokens.Scope.RUNS_WRITE.value])]
 
 
-def _follower(request: Request, services: Services, caller: Reader) -> streams.Follower:
+async def _follower(request: Request, services: Services, caller: Reader) -> streams.Follower:
     state = request.app.state
     return streams.Follower(
         services=services, seats=state.seats, caller=caller.subject, stopping=state.stopping
     )
 
 
-def _follower_of_new(follower: Annotated[streams.Follower, Depends(_follower)]) -> streams.Follower:
+async def _follower_of_new(follower: Annotated[streams.Follower, Depends(_follower)]) -> streams.Follower:
     # Before there is a run that nobody could follow.
     follower.seats.check(follower.caller)
     return follower

@@ -79,6 +79,8 @@ class PoolDriver(_Statements):
         self._pool = pool
         self._listener = listener
         self._subscriptions: list[tuple[str, NotifyCallback]] = []
+        self.matters: Callable[[str], bool] = lambda _: True
+        """Which notifications are passed on."""
 
     async def fetch(self, query: str, *args: object) -> list[dict[str, object]]:
         return await self._retried(lambda statements: statements.fetch(query, *args))
@@ -87,8 +89,12 @@ class PoolDriver(_Statements):
         return await self._retried(lambda statements: statements.execute(query, *args))
 
     async def add_listener(self, channel: str, callback: NotifyCallback) -> None:
-        self._listener.subscribe(channel, callback)
-        self._subscriptions.append((channel, callback))
+        def pass_on(notification: str) -> None:
+            if self.matters(notification):
+                callback(notification)
+
+        self._listener.subscribe(channel, pass_on)
+        self._subscriptions.append((channel, pass_on))
 
     async def __aexit__(self, *_: object) -> None:
         await super().__aexit__()

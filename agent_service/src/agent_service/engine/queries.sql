@@ -57,6 +57,25 @@ VALUES (
 )
 RETURNING *
 
+-- name: insert_thread_and_run
+WITH thread AS (
+    INSERT INTO threads (thread_id, owner, status, metadata, mandated)
+    VALUES (
+        %(thread_id)s, %(owner)s, CASE WHEN %(scheduled)s THEN 'idle' ELSE 'busy' END, %(about)s, %(mandated)s
+    )
+    ON CONFLICT DO NOTHING
+    RETURNING thread_id
+)
+INSERT INTO runs (
+    run_id, thread_id, assistant_id, graph_id, owner, payload, metadata, multitask_strategy, priority, lane,
+    not_before, scheduled, webhook_url, idempotency_key, body_digest
+)
+SELECT
+    %(run_id)s, thread_id, %(assistant_id)s, %(graph_id)s, %(owner)s, %(payload)s, %(metadata)s,
+    %(multitask_strategy)s, %(priority)s, %(lane)s, now() + %(after)s, %(scheduled)s, %(webhook_url)s, %(key)s, %(digest)s
+FROM thread
+RETURNING *, pg_notify('mandate_threads', thread_id::text)
+
 -- name: run_by_key
 SELECT * FROM runs WHERE owner = %(owner)s AND idempotency_key = %(key)s
 

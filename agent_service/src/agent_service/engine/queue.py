@@ -20,6 +20,9 @@ _ACTIONS = {
 }
 
 
+_STANDING = frozenset({run.ThreadStatus.INTERRUPTED, run.ThreadStatus.ERROR})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunQueue:
     """The API's side of the queue; workers take from it."""
@@ -145,16 +148,23 @@ class RunQueue:
         return rows.run_from(row)
 
     async def _keep(self, submission: run.Submission) -> run.Run:
+        lane = jobs.lane(submission.graph_id, limited=self.limited)
         async with self.pool.connection() as connection, connection.transaction():
-            if submission.create_thread:
-                await connection.execute(rows.QUERIES["insert_thread"], _thread_values(submission))
-            thread = await _lock_thread(
-                connection, submission.thread_id, owner=submission.owner, by_person=submission.by_person
-            )
-            waiting = submission.scheduled or await _make_room(connection, submission, thread)
-            submission = _resolved(submission, thread, waiting=waiting)
-            lane = jobs.lane(submission.graph_id, limited=self.limited)
-            kept = await _insert(connection, submission, lane=lane)
+            kept = await _insert_with_thread(connection, submission, lane=lane)
+            waiting = False
+            if kept is None:
+                thread = await _lock_thread(
+                    connection, submission.thread_id, owner=submission.owner, by_person=submission.by_person
+                )
+                waiting = submission.scheduled or await _make_room(connection, submission, thread)
+                if not waiting:
+                    # Behind another run nobody knows yet which interrupts there will be; the worker looks again.
+                    submission = _resolved(
+                        submission,
+                        pending=[item["id"] for items in thread.interrupts.values() for item in items],
+                        stands_before_a_step=thread.at_rest in _STANDING,
+                    )
+                kept = await _insert(connection, submission, lane=lane)
             # One that is scheduled has its job from the start; it asks for its place when that comes.
             if submission.scheduled or not waiting:
                 await jobs.enqueue(connection, kept)
@@ -207,25 +217,47 @@ async def _make_room(connection: database.Connection, submission: run.Submission
     return any(not item.ended for item in after)
 
 
-def _resolved(submission: run.Submission, thread: run.Thread, *, waiting: bool) -> run.Submission:
-    # Behind another run nobody knows yet which interrupts there will be; the worker looks again.
+def _resolved(
+    submission: run.Submission, *, pending: Collection[str], stands_before_a_step: bool
+) -> run.Submission:
     command = submission.payload.command
-    if waiting or command is None:
+    if command is None:
         return submission
-    pending = [item["id"] for items in thread.interrupts.values() for item in items]
     try:
-        command = resumes.resolve(command, pending, stands_before_a_step=_stands(thread))
+        command = resumes.resolve(command, pending, stands_before_a_step=stands_before_a_step)
     except exceptions.RunFailed as error:
         raise exceptions.RequestError(error.code, str(error)) from None
     return replace(submission, payload=replace(submission.payload, command=command))
 
 
-def _stands(thread: run.Thread) -> bool:
-    return thread.at_rest in {run.ThreadStatus.INTERRUPTED, run.ThreadStatus.ERROR}
+async def _insert_with_thread(
+    connection: database.Connection, submission: run.Submission, *, lane: str
+) -> run.Run | None:
+    """Keep a run and the thread that is made for it; nothing if the thread is there already."""
+    if not submission.create_thread:
+        return None
+    thread = rows.occupying(submission)
+    values = _values(submission, lane=lane) | {"about": thread["metadata"], "mandated": thread["mandated"]}
+    cursor = await connection.execute(rows.QUERIES["insert_thread_and_run"], values)
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    if not submission.scheduled:
+        # A thread without a past has no interrupt that a command could answer.
+        _resolved(submission, pending=(), stands_before_a_step=False)
+    return rows.run_from(row)
 
 
 async def _insert(connection: database.Connection, submission: run.Submission, *, lane: str) -> run.Run:
-    values = {
+    cursor = await connection.execute(rows.QUERIES["insert_run"], _values(submission, lane=lane))
+    row = await cursor.fetchone()
+    assert row is not None
+    await connection.execute(rows.QUERIES["occupy_thread"], rows.occupying(submission))
+    return rows.run_from(row)
+
+
+def _values(submission: run.Submission, *, lane: str) -> rows.Row:
+    return {
         "run_id": submission.run_id,
         "thread_id": submission.thread_id,
         "assistant_id": submission.assistant_id,
@@ -241,19 +273,4 @@ async def _insert(connection: database.Connection, submission: run.Submission, *
         "webhook_url": submission.webhook_url,
         "key": submission.idempotency and submission.idempotency.key,
         "digest": submission.idempotency and submission.idempotency.digest,
-    }
-    cursor = await connection.execute(rows.QUERIES["insert_run"], values)
-    row = await cursor.fetchone()
-    assert row is not None
-    await connection.execute(rows.QUERIES["occupy_thread"], rows.occupying(submission))
-    return rows.run_from(row)
-
-
-def _thread_values(submission: run.Submission) -> rows.Row:
-    return {
-        "thread_id": submission.thread_id,
-        "owner": submission.owner,
-        "metadata": Jsonb({}),
-        "key": None,
-        "digest": None,
     }
