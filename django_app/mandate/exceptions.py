@@ -14,6 +14,8 @@ from pydantic import ValidationError
 from shared_schemas.problems import ErrorCode, FieldProblem
 
 _MOST_PLACES = 50
+_PREFIX = "Value error, "
+"""What pydantic puts before the words of a validator."""
 
 
 class MandateError(Exception):
@@ -39,7 +41,10 @@ class RequestRefused(MandateError):
         `at` is the pointer to the part of the body that was validated.
         """
         faults = error.errors(include_url=False, include_context=False, include_input=False)[:_MOST_PLACES]
-        places = [FieldProblem(pointer=at + _pointer(fault["loc"]), detail=fault["msg"]) for fault in faults]
+        places = [
+            FieldProblem(pointer=at + _pointer(fault["loc"]), detail=fault["msg"].removeprefix(_PREFIX))
+            for fault in faults
+        ]
         return cls(code, detail, places)
 
 

@@ -73,7 +73,13 @@ _PEOPLE = (
         security="person",
         body=runs.RunCreate,
         answers={202: runs.RunCreated},
-        refusals=(*_UNREADABLE, ErrorCode.AGENT_PAUSED, ErrorCode.NOT_FOUND, ErrorCode.THREAD_BUSY),
+        refusals=(
+            *_UNREADABLE,
+            ErrorCode.FORBIDDEN,
+            ErrorCode.AGENT_PAUSED,
+            ErrorCode.NOT_FOUND,
+            ErrorCode.THREAD_BUSY,
+        ),
         parameters=(_KEY,),
     ),
     _Operation(
@@ -217,7 +223,7 @@ _PEOPLE = (
         security="person",
         body=comparisons.ComparisonCreate,
         answers={202: comparisons.ComparisonCreated},
-        refusals=(*_UNREADABLE, ErrorCode.AGENT_PAUSED, ErrorCode.NOT_FOUND),
+        refusals=(*_UNREADABLE, ErrorCode.FORBIDDEN, ErrorCode.AGENT_PAUSED, ErrorCode.NOT_FOUND),
         parameters=(_KEY,),
     ),
     _Operation(

@@ -138,9 +138,11 @@ async def _database_away(request: Request, error: Exception) -> Response:
 
 def _field(fault: dict[str, Any], body: Any) -> FieldProblem:
     place, *path = fault["loc"]
+    # A validator's own words, without what pydantic puts before them.
+    detail = fault["msg"].removeprefix("Value error, ")
     if place == "body":
-        return FieldProblem(pointer=_pointer(path, body, fault["type"]), detail=fault["msg"])
-    return FieldProblem(pointer="", detail=f"{place} parameter {'.'.join(map(str, path))!r}: {fault['msg']}")
+        return FieldProblem(pointer=_pointer(path, body, fault["type"]), detail=detail)
+    return FieldProblem(pointer="", detail=f"{place} parameter {'.'.join(map(str, path))!r}: {detail}")
 
 
 def _pointer(path: list[str | int], body: Any, kind: str) -> str:
