@@ -56,6 +56,19 @@ async def test_results_that_nobody_waits_for_any_more_go(housekeeping, ended, qu
     assert done["results"] == 1
 
 
+async def test_the_events_of_a_run_that_went_with_its_thread_go_with_its_result(
+    housekeeping, services, worker, submission, query
+):
+    payload = run.Payload(input={}, on_completion=run.OnCompletion.DELETE)
+    gone = await services.queue.submit(submission(payload=payload))
+    await services.events.ended(gone.run_id)
+    await query(f"UPDATE run_results SET created_at = {OLD} RETURNING 1")
+
+    await housekeeping.sweep()
+
+    assert await query("SELECT run_id FROM run_events") == []
+
+
 async def test_the_log_of_jobs_is_trimmed_once_it_is_counted(housekeeping, query):
     for aggregated in (True, False):
         await query(

@@ -83,6 +83,11 @@ async def chat(state: Conversation):
     return {"messages": [await model.ainvoke(state["messages"])]}
 
 
+async def flood(state: State):
+    for _ in range(60):
+        get_stream_writer()("x" * 200_000)
+
+
 def deep():
     value: Any = "the end"
     for _ in range(300):
@@ -119,6 +124,7 @@ async def tell(state: State, config: RunnableConfig, runtime: Runtime):
 
 
 adding = graph_of(first, second)
+flooding = graph_of(flood)
 asking = graph_of(first, ask, second)
 holding = graph_of(first, hold, second)
 failing = graph_of(first, fail)

@@ -1,7 +1,10 @@
 """Streams of runs in every mode, how many there may be, and pages of other origins."""
 
 import asyncio
+import contextlib
 import json
+import socket
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -120,6 +123,33 @@ async def test_one_run_has_so_many_streams_and_no_more(client, http, thread_id, 
     assert refused.json()["code"] == "too_many_requests"
     assert refused.headers["retry-after"]
     assert (await http.get(f"{path}/join")).status_code == 200
+
+
+def stall(service, token, path):
+    """Ask for a stream, and read no more than its beginning."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    address = urlsplit(service.url)
+    connection.connect((address.hostname, address.port))
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token()}\r\n\r\n".encode())
+    assert b"200 OK" in connection.recv(100)
+    return connection
+
+
+async def test_a_client_that_does_not_read_is_dropped(client, http, service, token, thread_id):
+    run = await client.runs.create(thread_id, "flooding", input={}, stream_mode="custom")
+    await client.runs.join(thread_id, run["run_id"])
+    path = f"/threads/{thread_id}/runs/{run['run_id']}"
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(await asyncio.to_thread(stall, service, token, f"{path}/stream"))
+        answers = [(await http.get(f"{path}/join")).status_code]
+
+        async with asyncio.timeout(60):
+            while answers[-1] == 429:
+                answers.append((await http.get(f"{path}/join")).status_code)
+
+    assert (answers[0], answers[-1]) == (429, 200)
 
 
 async def test_a_page_of_an_allowed_origin_sees_where_its_run_is(http):
