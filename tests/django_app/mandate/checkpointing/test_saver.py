@@ -1,10 +1,11 @@
 """Graphs run with the saver as they do with LangGraph's own in memory."""
 
+import asyncio
 import operator
 from typing import Annotated, TypedDict
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import Group
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
@@ -80,6 +81,12 @@ def built():
     return builder
 
 
+def connections_there_are():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pid FROM pg_stat_activity WHERE datname = current_database()")
+        return set(cursor.fetchall())
+
+
 QUESTION = {"messages": [HumanMessage("what is a list?", id="human-1")], "deltas": ["start"]}
 
 
@@ -122,11 +129,11 @@ def test_a_synchronous_run_leaves_the_same_behind(saver, thread, history):
 def test_threads_of_a_synchronous_run_leave_no_connection_open(saver, thread):
     graph = built().compile(checkpointer=saver)
 
+    before = connections_there_are()
+
     graph.invoke(QUESTION, thread)
 
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
-        assert cursor.fetchone() == (1,)
+    assert connections_there_are() == before
 
 
 @pytest.mark.django_db
@@ -253,3 +260,26 @@ def test_a_type_that_no_schema_names_is_not_rebuilt(saver, thread):
 
     assert [(channel, value) for _, channel, value in strict] == [("guest", {"name": "x"})]
     assert [value for *_, value in told] == [Stranger(name="x")]
+
+
+@pytest.fixture
+async def closed_connections(transactional_db):
+    """The thread of `sync_to_async` keeps its connection."""
+    yield
+    await sync_to_async(close)()
+
+
+def close():
+    connection.close()
+
+
+async def test_many_runs_share_a_saver_in_one_event_loop(saver, closed_connections):
+    graph = built().compile(checkpointer=saver)
+    threads = [{"configurable": {"thread_id": f"thread-{number}"}} for number in range(8)]
+
+    await asyncio.gather(*(graph.ainvoke(QUESTION, thread) for thread in threads))
+    answers = await asyncio.gather(
+        *(graph.ainvoke(Command(resume=thread["configurable"]["thread_id"]), thread) for thread in threads)
+    )
+
+    assert [answer["trail"][-1] for answer in answers] == [f"answer:thread-{number}" for number in range(8)]
