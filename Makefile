@@ -28,7 +28,7 @@ $(STAMP): requirements-dev.txt $(PROJECTS)
 
 env: $(STAMP)
 
-## make demo       the main job, once: both sides, PostgreSQL and a scripted model are started, shown and stopped
+## make demo       a job, once: both sides, PostgreSQL and a scripted model are started, shown and stopped; JOB=research
 demo: $(STAMP)
 	@$(BIN)/python -m stack demo
 

@@ -1,15 +1,16 @@
-"""`make demo`: the main job once, as a person would do it over REST, with every step shown."""
+"""`make demo`: one job once, as a person would do it over REST, with every step shown."""
 
 import contextlib
+import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import httpx
 import psycopg
 
-from stack import assembly, job, ledger, processes, services, state
+from stack import assembly, job, jobs, processes, services, state
 
 FOLDER = state.Folder(path=services.ROOT / ".mandate" / "demo")
 
@@ -23,12 +24,13 @@ class DemoError(Exception):
     """The job did not end as it should."""
 
 
-def demo(folder: state.Folder = FOLDER) -> None:
+def demo(folder: state.Folder = FOLDER, environment: Mapping[str, str] = os.environ) -> None:
     """Start a stack of its own, do the job, stop the stack.
 
     Raises:
         DemoError, StackError, ProcessError, PostgresError: with the step and what is known.
     """
+    do = jobs.chosen(environment)
     folder.make()
     with state.locked(folder) as ours, _interruptible():
         if not ours:
@@ -41,7 +43,7 @@ def demo(folder: state.Folder = FOLDER) -> None:
             layout = _layout(databases, folder)
             login = assembly.prepare(layout, folder, steps.say)
             with assembly.running(layout, folder, steps.say) as started:
-                summary = _do(layout, login, steps, started)
+                summary = _do(do, layout, login, steps, started)
                 steps.say("stopping everything")
                 with _deaf():
                     assembly.stop(folder, started)
@@ -63,8 +65,14 @@ class Steps:
         print(f"[{time.monotonic() - self.started:5.1f} s] {text}", flush=True)
 
 
-def _do(layout: services.Layout, login: state.Login, steps: Steps, started: list[processes.Process]) -> str:
-    """Do the job and return what came of it, as the database has it.
+def _do(
+    do: jobs.Job,
+    layout: services.Layout,
+    login: state.Login,
+    steps: Steps,
+    started: list[processes.Process],
+) -> str:
+    """Do the job and return what came of it.
 
     Raises:
         DemoError: with the end of the log of the process that failed.
@@ -76,16 +84,11 @@ def _do(layout: services.Layout, login: state.Login, steps: Steps, started: list
             httpx.Client(base_url=layout.django_url, headers=headers, timeout=60) as http,
             psycopg.connect(layout.database_url, autocommit=True) as database,
         ):
-            run = job.do(http, database, by=login.username, within=within, say=steps.say)
-            counts = ledger.count(database, run["run_id"])
+            return do(http, database, by=login.username, within=within, say=steps.say)
     except (job.JobError, httpx.HTTPError) as error:
         blamed = error.blamed if isinstance(error, job.JobError) else "django"
         tails = [process.tail() for process in started if process.name == blamed]
         raise DemoError(f"after {steps.latest!r}: {error}\nThe end of {blamed}'s log:\n{tails[0]}") from None
-    return (
-        f"demo: {run['status']}: {counts.drafted} tasks drafted, {counts.verified} solutions verified, "
-        f"{counts.published} published after approval"
-    )
 
 
 def _layout(databases: assembly.Databases, folder: state.Folder) -> services.Layout:
@@ -96,6 +99,8 @@ def _layout(databases: assembly.Databases, folder: state.Folder) -> services.Lay
         agent_port=processes.free_port(),
         model_port=None if services.has_provider() else processes.free_port(),
         secrets=state.secrets_of(folder),
+        # Every provider's client takes a while to import: this job needs one.
+        providers=services.PROVIDERS[:1],
     )
 
 

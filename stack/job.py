@@ -28,10 +28,10 @@ class JobError(Exception):
         """The process whose log will tell more."""
 
 
-def do(
-    http: httpx.Client, database: psycopg.Connection, *, by: str, within: float, say: Say
-) -> dict[str, Any]:
+def do(http: httpx.Client, database: psycopg.Connection, *, by: str, within: float, say: Say) -> str:
     """Have practice tasks written for one lesson and one student, and publish the one that is asked about.
+
+    What came of it is told as the database has it.
 
     Raises:
         JobError: with the step that failed.
@@ -46,7 +46,11 @@ def do(
     if run["status"] != "completed":
         raise JobError(f"the run ended as {run['status']}: {run['error']}", blamed="agent-service")
     _show(run, say)
-    return run
+    counts = ledger.count(database, run_id)
+    return (
+        f"demo: {run['status']}: {counts.drafted} tasks drafted, {counts.verified} solutions verified, "
+        f"{counts.published} published after approval"
+    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,7 +76,7 @@ class Watch:
                 if data["status"] in ENDED | {"awaiting_approval"}:
                     break
             elif event.partition("|")[0] == "updates":
-                self._tell(data)
+                self._tell(data, is_the_graphs=event == "updates")
                 self._tell_ledger()
         self._tell_ledger()
         answer = self.http.get(f"/api/agents/runs/{self.run_id}/")
@@ -105,12 +109,12 @@ class Watch:
         if time.monotonic() > self.deadline:
             raise JobError("the run does not come to an end in time", blamed="agent-service")
 
-    def _tell(self, update: dict[str, Any]) -> None:
+    def _tell(self, update: dict[str, Any], *, is_the_graphs: bool) -> None:
         for node, change in update.items():
             messages = change.get("messages", []) if isinstance(change, dict) else None
             if node.startswith("__") or messages is None:
                 continue
-            if "messages" not in change:
+            if is_the_graphs or "messages" not in change:
                 self.say(f"graph: step {node!r} is done")
             for message in messages:
                 for call in message.get("tool_calls", []) if message["type"] == "ai" else []:
@@ -151,6 +155,11 @@ def _approve(http: httpx.Client, run_id: str, *, by: str, say: Say) -> None:
 def _show(run: dict[str, Any], say: Say) -> None:
     for task in run["result"]["tasks"]:
         say(f"result: task {task['id']}, {task['title']}{', verified' if task['verified'] else ''}")
+    show_usage(run, say)
+
+
+def show_usage(run: dict[str, Any], say: Say) -> None:
+    """Tell what the run's models used."""
     for used in run["usage"]:
         tokens = f"{used['input_tokens']} tokens in, {used['output_tokens']} out"
         say(f"usage: {used['model']}, {used['calls']} calls, {tokens}")

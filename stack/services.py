@@ -5,7 +5,7 @@ Each side gets its own variables only, as an operator would set them.
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from shared_schemas import keys
 ROOT = Path(__file__).parents[1]
 DJANGO_APP = ROOT / "django_app"
 
-PROVIDER_VARIABLES = ("OPENAI_API_KEY", "OPENAI_BASE_URL")
+PROVIDERS = ("OPENAI", "ANTHROPIC", "GOOGLE")
+"""What their variables begin with."""
 
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "SSL_CERT_FILE", "COVERAGE_PROCESS_START")
 
@@ -40,6 +41,9 @@ class Layout:
     """Of the scripted model server; none when a real provider is used."""
 
     secrets: Secrets
+    providers: Sequence[str] = PROVIDERS
+    """Whose models the scripted server plays."""
+
     graphs: str | None = None
     agent_options: Mapping[str, str] = field(default_factory=dict)
     """Further `AGENT_` variables."""
@@ -82,16 +86,20 @@ class Layout:
 
     def _provider_env(self) -> dict[str, str]:
         if self.model_port is None:
-            return {name: os.environ[name] for name in PROVIDER_VARIABLES if name in os.environ}
-        return {
-            "OPENAI_API_KEY": "none-needed",
-            "OPENAI_BASE_URL": f"http://127.0.0.1:{self.model_port}/v1",
+            names = [f"{provider}{what}" for provider in PROVIDERS for what in ("_API_KEY", "_BASE_URL")]
+            return {name: os.environ[name] for name in names if name in os.environ}
+        scripted = f"http://127.0.0.1:{self.model_port}"
+        given = {f"{provider}_API_KEY": "none-needed" for provider in self.providers}
+        return given | {
+            "OPENAI_BASE_URL": f"{scripted}/v1",
+            "ANTHROPIC_BASE_URL": scripted,
+            "GOOGLE_BASE_URL": scripted,
         }
 
 
 def has_provider() -> bool:
     """Tell whether the environment names a real provider of models."""
-    return bool(os.environ.get("OPENAI_API_KEY"))
+    return any(os.environ.get(f"{provider}_API_KEY") for provider in PROVIDERS)
 
 
 def manage(*arguments: str) -> list[str]:

@@ -65,6 +65,15 @@ def test_the_demo_does_the_main_job_and_stops_what_it_started(folder, capsys):
     assert postgres.find(folder.path / "postgres") is None
 
 
+def test_the_demo_answers_a_question_with_its_citations(folder, capsys):
+    demo.demo(folder, {"JOB": "research"})
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "demo: completed: the answer cites 1 records, and holds to its records"
+    assert any("cites: [lesson-" in line for line in lines)
+    assert any("step 'research' is done" in line for line in lines)
+
+
 @pytest.mark.parametrize(
     ("number", "moment"),
     [
