@@ -104,13 +104,14 @@ def test_graphs_that_cannot_be_read_stop_the_start_and_say_why_at_the_end(enviro
     assert "Graphs cannot be read from '/nowhere.json'" in ended.stderr.splitlines()[-1]
 
 
-def test_a_database_that_is_not_there_is_named_without_a_traceback(environment):
+@pytest.mark.parametrize("name", ["migrate", "serve", "worker"])
+def test_a_database_that_is_not_there_is_named_at_once_without_a_traceback(environment, name):
     environment["AGENT_DATABASE_URL"] = "postgresql://agent:hidden@/agents?host=/nowhere"
-    command = [sys.executable, "-m", "agent_service", "migrate"]
+    command = [sys.executable, "-m", "agent_service", name]
 
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     assert ended.returncode == 1
-    assert ended.stderr.startswith("PostgreSQL cannot be used")
+    assert "\nPostgreSQL cannot be used" in f"\n{ended.stderr}"
     assert "hidden" not in ended.stderr
     assert "Traceback" not in ended.stderr

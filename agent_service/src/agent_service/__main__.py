@@ -113,7 +113,7 @@ async def _work(read: Settings) -> None:
 
 
 def _migrate(_: argparse.Namespace) -> int:
-    for name in asyncio.run(migrating.migrate(_load().database_url.get_secret_value())):
+    for name in asyncio.run(migrating.migrate(_load().session_database_url)):
         print(f"applied {name}")
     return 0
 

@@ -11,6 +11,7 @@ from pgqueuer.domain.settings import db_settings
 
 from agent_service import checkpointing, database, models, webhooks
 from agent_service.engine import (
+    assistants,
     executor,
     housekeeping,
     jobs,
@@ -18,6 +19,7 @@ from agent_service.engine import (
     pulse,
     queue,
     repository,
+    threads,
     throttling,
     worker,
 )
@@ -34,6 +36,8 @@ class Services:
     settings: Settings
     pool: database.Pool
     repository: repository.Repository
+    threads: threads.Threads
+    assistants: assistants.Assistants
     queue: queue.RunQueue
     events: log.EventLog
     registry: registry.Registry
@@ -59,7 +63,7 @@ async def open_services(
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[Services]:
     """Open a process's services; `graphs` replaces those of the settings, `transport` the network to Django."""
-    url = settings.database_url.get_secret_value()
+    url, direct_url = settings.database_url.get_secret_value(), settings.session_database_url
     graphs = graphs or await registry.load(settings.graphs)
     limits = {name: rules.concurrency for name, rules in graphs.rules.items() if rules.concurrency}
     async with AsyncExitStack() as stack:
@@ -69,6 +73,7 @@ async def open_services(
                 min_size=settings.pool_min_size,
                 max_size=settings.pool_max_size,
                 patience=settings.pool_timeout,
+                behind_pooler=settings.database_direct_url is not None,
             )
         )
         channels = (
@@ -78,7 +83,7 @@ async def open_services(
             webhooks.CHANNEL,
             db_settings().channel,
         )
-        listener = await stack.enter_async_context(database.open_listener(url, channels=channels))
+        listener = await stack.enter_async_context(database.open_listener(direct_url, channels=channels))
         events = await stack.enter_async_context(log.open_log(pool, listener))
         tools = await stack.enter_async_context(
             client.open_client(
@@ -96,10 +101,15 @@ async def open_services(
             pruning=settings.prune_checkpoints,
         )
         held = leases.Leases(pool=pool, worker=f"{socket.gethostname()}:{os.getpid()}")
+        kept = repository.Repository(pool=pool)
         yield Services(
             settings=settings,
             pool=pool,
-            repository=repository.Repository(pool=pool),
+            repository=kept,
+            threads=threads.Threads(
+                pool=pool, repository=kept, registry=graphs, checkpoints=checkpoints
+            ),
+            assistants=assistants.Assistants(pool=pool, registry=graphs),
             queue=queue.RunQueue(pool=pool, limited=frozenset(limits)),
             events=events,
             registry=graphs,
@@ -124,7 +134,9 @@ async def open_services(
                 ),
                 events=events,
                 webhooks=deliverer,
-                pulse=pulse.Pulse(url=url, silence=settings.heartbeat_timeout, patience=settings.run_timeout),
+                pulse=pulse.Pulse(
+                    url=direct_url, silence=settings.heartbeat_timeout, patience=settings.run_timeout
+                ),
                 concurrency=settings.concurrency,
                 total_concurrency=settings.total_concurrency,
                 limits={jobs.lane(name, limited=limits): limit for name, limit in limits.items()},

@@ -22,19 +22,36 @@ TOO_LONG = (psycopg.errors.TransactionTimeout, psycopg.errors.IdleInTransactionS
 AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
 """What a statement meets while PostgreSQL is away."""
 
+CONNECT_WITHIN = 5
+"""Seconds, when a process starts."""
+
 RECONNECT_DELAY = timedelta(seconds=0.5)
 
 log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def open_pool(url: str, *, min_size: int, max_size: int, patience: timedelta) -> AsyncIterator[Pool]:
-    """Open the pool that everything shares."""
+async def open_pool(
+    url: str, *, min_size: int, max_size: int, patience: timedelta, behind_pooler: bool = False
+) -> AsyncIterator[Pool]:
+    """Open the pool that everything shares.
+
+    Nothing of a session is kept between statements `behind_pooler`, which gives each transaction any connection.
+
+    Raises:
+        psycopg.OperationalError: PostgreSQL cannot be reached now.
+    """
+    # The pool itself would go on trying, and tell nobody why.
+    await (await psycopg.AsyncConnection.connect(url, connect_timeout=CONNECT_WITHIN)).close()
     pool: Pool = AsyncConnectionPool(
         url,
         connection_class=psycopg.AsyncConnection[DictRow],
         # What is asked for every run is planned once per connection.
-        kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
+        kwargs={
+            "autocommit": True,
+            "prepare_threshold": None if behind_pooler else 0,
+            "row_factory": dict_row,
+        },
         min_size=min_size,
         max_size=max_size,
         timeout=patience.total_seconds(),

@@ -110,6 +110,12 @@ class Settings(BaseSettings):
     database_url: SecretStr
     """PostgreSQL of this service: `postgresql://user:password@host/name`, or with `?host=/socket/folder`."""
 
+    database_direct_url: SecretStr | None = None
+    """The same database without the pooler, for what needs a session of its own: LISTEN, locks, migrations.
+
+    Set it where `AGENT_DATABASE_URL` is a pooler that gives each transaction any connection.
+    """
+
     signing_key: Annotated[keys.SigningKey, NoDecode, BeforeValidator(_signing_key)]
     """This service's private key; `agent-service keys` makes one."""
 
@@ -233,6 +239,11 @@ class Settings(BaseSettings):
         if self.crash_points and self.environment != "test":
             raise ValueError("AGENT_CRASH_POINTS is for tests: it needs AGENT_ENVIRONMENT=test.")
         return self
+
+    @property
+    def session_database_url(self) -> str:
+        """Return the address of PostgreSQL itself."""
+        return (self.database_direct_url or self.database_url).get_secret_value()
 
     @property
     def allowed_webhook_urls(self) -> tuple[str, ...]:
