@@ -16,6 +16,7 @@ from agent_service.engine import (
     housekeeping,
     jobs,
     leases,
+    metrics,
     pulse,
     queue,
     repository,
@@ -93,6 +94,10 @@ async def open_services(
         deliverer = await stack.enter_async_context(
             webhooks.open_deliverer(pool, listener, signing_key=settings.signing_key, transport=transport)
         )
+        counters = metrics.Metrics()
+        stack.enter_context(
+            metrics.serving(counters, url=direct_url, host=settings.metrics_host, port=settings.metrics_port)
+        )
         chat_models = _models(settings)
         stack.push_async_callback(chat_models.aclose)
         checkpoints = checkpointing.Checkpoints(
@@ -106,9 +111,7 @@ async def open_services(
             settings=settings,
             pool=pool,
             repository=kept,
-            threads=threads.Threads(
-                pool=pool, repository=kept, registry=graphs, checkpoints=checkpoints
-            ),
+            threads=threads.Threads(pool=pool, repository=kept, registry=graphs, checkpoints=checkpoints),
             assistants=assistants.Assistants(pool=pool, registry=graphs),
             queue=queue.RunQueue(pool=pool, limited=frozenset(limits)),
             events=events,
@@ -143,6 +146,7 @@ async def open_services(
                 max_attempts=settings.max_attempts,
                 heartbeat_timeout=settings.heartbeat_timeout,
                 drain_timeout=settings.drain_timeout,
+                metrics=counters,
                 housekeeping=housekeeping.Housekeeping(
                     pool=pool,
                     checkpoints=checkpoints,

@@ -134,6 +134,10 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8123, ge=0, le=65535)
 
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Where Prometheus is answered, by each process, without a token; nowhere by default."""
+
     pool_min_size: int = Field(default=2, ge=1)
     pool_max_size: int = Field(default=20, ge=2)
     """Connections of one process, beside the one that listens and the one of a worker's pulse."""

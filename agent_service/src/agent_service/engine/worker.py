@@ -18,7 +18,18 @@ from pgqueuer.ports.repository import EntrypointExecutionParameter
 from pydantic import BaseModel
 
 from agent_service import database, exceptions, webhooks
-from agent_service.engine import driver, executor, failures, housekeeping, jobs, leases, pulse, queue, run
+from agent_service.engine import (
+    driver,
+    executor,
+    failures,
+    housekeeping,
+    jobs,
+    leases,
+    metrics,
+    pulse,
+    queue,
+    run,
+)
 from agent_service.events import log
 from shared_schemas import crashing
 from shared_schemas.problems import ErrorCode, Failure
@@ -168,6 +179,7 @@ class Worker:
     max_attempts: int
     heartbeat_timeout: timedelta
     drain_timeout: timedelta
+    metrics: metrics.Metrics
     housekeeping: housekeeping.Housekeeping
     working: dict[UUID, Work] = field(default_factory=dict, init=False)
     stopping: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -220,6 +232,7 @@ class Worker:
         with structlog.contextvars.bound_contextvars(
             run_id=str(claim.run.run_id), thread_id=str(claim.run.thread_id), epoch=claim.epoch
         ):
+            self.metrics.began(claim.run)
             _log.info("run.claimed", attempt=claim.run.attempt, resumed=claim.resumed)
             crashing.point("worker.after_claim")
             try:
@@ -280,6 +293,7 @@ class Worker:
         crashing.point("worker.before_end")
         ended = await _persist(lambda: self.leases.end(claim, outcome, events))
         crashing.point("worker.after_end")
+        self.metrics.ended(ended)
         _log.info("run.ended", status=ended.status, error=ended.error and ended.error.code)
         prunes = self.executor.checkpoints.prunes(has_mandate=ended.mandate_run is not None)
         if prunes and execution and not execution.leaves_one_checkpoint:
@@ -299,6 +313,7 @@ class Worker:
         await _persist(
             lambda: self.leases.postpone(claim, pause=failed.pause, values=values, used=used, events=events)
         )
+        self.metrics.postponed(claim.run)
         _log.info("run.postponed", attempt=claim.run.attempt, seconds=failed.pause.total_seconds())
 
     def _on_cancel(self, run_id: str) -> None:
