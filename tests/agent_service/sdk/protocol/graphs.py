@@ -113,6 +113,10 @@ async def chat_beside(state: Conversation):
     return {"messages": [await model.ainvoke(state["messages"])]}
 
 
+async def approve(state: Conversation):
+    return {"messages": [AIMessage(f"You said {interrupt('Sure?')}.")]}
+
+
 @tool
 def add(a: int, b: int) -> int:
     """Add two numbers."""
@@ -132,6 +136,7 @@ failing = graph_of(fail)
 endless = graph_of(wait_forever)
 counting = graph_of(count)
 chatting = graph_of(chat, schema=Conversation)
+approving = graph_of(approve, schema=Conversation)
 
 asking_both = StateGraph(State)
 asking_both.add_node(ask)

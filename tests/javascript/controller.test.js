@@ -1,0 +1,89 @@
+// The core of `useStream`, which every framework's binding wraps.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { StreamController } from "@langchain/langgraph-sdk/stream";
+
+import { client, question, until } from "./service.js";
+
+const options = { timeout: 20_000 };
+
+function controller(assistantId, more = {}) {
+  const made = new StreamController({ assistantId, client: client(), ...more });
+  made.activate();
+  return made;
+}
+
+test("a conversation goes on over two runs", options, async (t) => {
+  const stream = controller("chatting");
+  t.after(() => stream.dispose());
+
+  await stream.submit(question);
+  await stream.submit(question);
+  const { messages, isLoading } = await until(stream.rootStore, (now) => now.messages.length === 4);
+
+  assert.deepEqual(messages.map((message) => message.text ?? message.content), [
+    "Count!",
+    "one two three",
+    "Count!",
+    "one two three",
+  ]);
+  assert.equal(isLoading, false);
+});
+
+test("an interrupt is shown and answered", options, async (t) => {
+  const stream = controller("asking");
+  t.after(() => stream.dispose());
+
+  await stream.submit({ text: "Sure?" });
+  const { interrupt } = await until(stream.rootStore, (now) => now.interrupts.length === 1);
+  await stream.respond("yes");
+  const { values } = await until(stream.rootStore, (now) => now.values.text === "SURE?");
+
+  assert.deepEqual(interrupt.value, { question: "Sure?" });
+  assert.deepEqual(values.answers, ["yes"]);
+});
+
+test("a failure is shown", options, async (t) => {
+  const stream = controller("failing");
+  t.after(() => stream.dispose());
+
+  await stream.submit({ text: "It broke." });
+  const { error } = await until(stream.rootStore, (now) => now.error != null);
+
+  assert.match(String(error.message ?? error), /It broke\./);
+});
+
+test("stopping cancels the run", options, async (t) => {
+  let stream;
+  const created = new Promise((resolve) => {
+    stream = controller("endless", { onCreated: ({ runId }) => resolve(runId) });
+  });
+  t.after(() => stream.dispose());
+
+  const submitted = stream.submit({ text: "" });
+  const runId = await created;
+  await stream.stop();
+  await submitted;
+  const sdk = client();
+  const { threadId } = stream.rootStore.getSnapshot();
+  await sdk.runs.join(threadId, runId);
+
+  assert.equal((await sdk.runs.get(threadId, runId)).status, "interrupted");
+});
+
+test("another tab that opens the thread shows what is asked", options, async (t) => {
+  const first = controller("asking");
+  t.after(() => first.dispose());
+  await first.submit({ text: "Sure?" });
+  const { threadId } = await until(first.rootStore, (now) => now.interrupts.length === 1);
+
+  const second = controller("asking", { threadId });
+  t.after(() => second.dispose());
+  const { interrupt } = await until(second.rootStore, (now) => now.interrupts.length === 1);
+  await second.respond("yes", { interruptId: interrupt.id, namespace: [] });
+
+  await until(first.rootStore, (now) => now.values.text === "SURE?");
+  await until(second.rootStore, (now) => now.values.text === "SURE?");
+});

@@ -1,0 +1,63 @@
+// `client.threads.stream()`: the agent streaming protocol without an interface around it.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { client, question } from "./service.js";
+
+const options = { timeout: 20_000 };
+
+test("a run's output is awaited", options, async () => {
+  const thread = client().threads.stream({ assistantId: "echo" });
+
+  await thread.run.start({ input: { text: "ada" } });
+
+  assert.equal((await thread.output).text, "ADA");
+  await thread.close();
+});
+
+test("messages come with their words", options, async () => {
+  const thread = client().threads.stream({ assistantId: "chatting" });
+
+  await thread.run.start({ input: question });
+  const texts = [];
+  for await (const message of thread.messages) texts.push(await message.text);
+
+  assert.deepEqual(texts, ["one two three"]);
+  await thread.close();
+});
+
+test("tool calls come with their output", options, async () => {
+  const thread = client().threads.stream({ assistantId: "agent" });
+
+  await thread.run.start({ input: question });
+  const calls = new Map();
+  for await (const call of thread.toolCalls) {
+    // It comes once when it begins and once when it ends.
+    calls.set(call.name, call);
+    call.output.catch(() => {});
+  }
+
+  assert.deepEqual([...calls.keys()], ["add", "divide"]);
+  assert.equal(await calls.get("add").output, 3);
+  await assert.rejects(calls.get("divide").output, /division by zero/);
+  await thread.close();
+});
+
+test("an interrupt is answered, a stale one refused", options, async () => {
+  const thread = client().threads.stream({ assistantId: "asking" });
+  await thread.run.start({ input: { text: "Sure?" } });
+  for await (const _ of thread.values);
+  const [{ interruptId, namespace, payload }] = thread.interrupts;
+
+  await thread.input.respond({ interrupt_id: interruptId, namespace, response: "yes" });
+  const seen = await thread.subscribe({ channels: ["values"] });
+  for await (const event of seen) if (event.params.data.text === "SURE?") break;
+
+  assert.deepEqual(payload, { question: "Sure?" });
+  await assert.rejects(
+    thread.input.respond({ interrupt_id: "f".repeat(32), namespace, response: "no" }),
+    /no_such_interrupt|No interrupt/,
+  );
+  await thread.close();
+});
