@@ -1,6 +1,7 @@
 """Runs a run's graph, from wherever its thread stands."""
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,9 @@ RUN_ID = "run_id"
 """Under this name a run's id stands in the metadata of the checkpoints that it made."""
 
 MODEL = "model"
+
+USAGE_EVERY = 1.0
+"""Seconds between the times when what a run has used is kept for the worker that comes after a crash."""
 
 _log = structlog.get_logger(__name__)
 
@@ -98,6 +102,7 @@ class Execution:
     """Seconds of the mandate, where they end before the service's own."""
 
     calls_kept: int = 0
+    usage_kept_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
     async def perform(self) -> run.Outcome:
         """Run the graph until it ends, parks, fails, or its time is over.
@@ -217,8 +222,11 @@ class Execution:
             )
 
     async def _keep_usage(self) -> None:
-        if self.counter.calls > self.calls_kept:
-            self.calls_kept = self.counter.calls
+        now = asyncio.get_running_loop().time()
+        # A run with a mandate may be limited, and then each call counts.
+        is_due = self.claim.run.mandate_run is not None or now >= self.usage_kept_at + USAGE_EVERY
+        if self.counter.calls > self.calls_kept and is_due:
+            self.calls_kept, self.usage_kept_at = self.counter.calls, now
             await self.shared.leases.keep_usage(self.claim, self.counter.totals())
 
     @asynccontextmanager
@@ -251,7 +259,9 @@ class Execution:
             has_mandate=session is not None,
         )
         self.shape = self.shared.registry.fingerprint(graph)
-        self.graph = graph.copy({"checkpointer": self.saver})
+        # Not by its own `copy`, which validates the whole graph anew.
+        self.graph = copy.copy(graph)
+        self.graph.checkpointer = self.saver
         return self.graph
 
     def _durability(self, session: client.ToolSession | None) -> str | None:
