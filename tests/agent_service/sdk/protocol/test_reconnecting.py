@@ -83,15 +83,29 @@ async def test_a_cut_connection_loses_nothing(service, follow, command):
         assert (await thread.output)["answers"] == ["yes"]
 
 
+class Kept:
+    """Remembers in which loop the application lives."""
+
+    def __init__(self, application):
+        self.application = application
+        self.loop = None
+
+    async def __call__(self, scope, receive, send):
+        self.loop = self.loop or asyncio.get_running_loop()
+        await self.application(scope, receive, send)
+
+
 async def test_who_follows_goes_on_at_another_service(service, settings, follow, command):
     other = app.create_app(settings, with_worker=False)
+    kept = Kept(other)
     with contextlib.ExitStack() as stack:
-        leaving = stack.enter_context(serving.serving(other))
+        leaving = stack.enter_context(serving.serving(kept))
         async with wire_to(leaving) as (wire, url), follow(url, "asking") as thread:
             await thread.run.start(input={"text": "Sure?"})
             answer = await asked(thread)
 
             wire.port = int(service.url.rpartition(":")[2])
+            kept.loop.call_soon_threadsafe(other.state.stopping.set)
             await asyncio.to_thread(stack.close)
             await command(thread.thread_id, "input.respond", **answer)
 
