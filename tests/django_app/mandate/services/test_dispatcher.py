@@ -100,6 +100,37 @@ def test_a_run_that_cannot_be_delivered_fails(start, agent_service, deliver, set
     assert (run.status, run.error_code) == (RunStatus.FAILED, ErrorCode.SUBMISSION_FAILED)
 
 
+@pytest.mark.parametrize(
+    ("refusal", "status"),
+    [
+        pytest.param((400, ErrorCode.INVALID_REQUEST), Status.DEAD, id="400"),
+        pytest.param((401, ErrorCode.UNAUTHENTICATED), Status.PENDING, id="401 keys are mended"),
+        pytest.param((403, ErrorCode.FORBIDDEN), Status.PENDING, id="403 scopes are mended"),
+        pytest.param((404, ErrorCode.UNKNOWN_GRAPH), Status.DEAD, id="404"),
+        pytest.param((408, ErrorCode.UNAVAILABLE), Status.PENDING, id="408"),
+        pytest.param((409, ErrorCode.CONFLICT), Status.DEAD, id="409"),
+        pytest.param((409, ErrorCode.THREAD_BUSY), Status.PENDING, id="409 the thread becomes free"),
+        pytest.param((409, ErrorCode.IDEMPOTENCY_KEY_IN_PROGRESS), Status.PENDING, id="409 in progress"),
+        pytest.param((422, ErrorCode.IDEMPOTENCY_KEY_REUSED), Status.DEAD, id="422"),
+        pytest.param((425, ErrorCode.UNAVAILABLE), Status.PENDING, id="425"),
+        pytest.param((429, ErrorCode.TOO_MANY_REQUESTS), Status.PENDING, id="429"),
+        pytest.param((500, ErrorCode.INTERNAL), Status.PENDING, id="500"),
+        pytest.param((504, ErrorCode.UNAVAILABLE), Status.PENDING, id="504"),
+    ],
+)
+def test_only_what_may_pass_is_tried_again(start, agent_service, deliver, refusal, status):
+    agent_service.refusing = refusal
+    run = start()
+
+    deliver()
+
+    message = models.OutboxMessage.objects.get()
+    run.refresh_from_db()
+    assert (message.status, message.attempts) == (status, 1)
+    assert str(refusal[0]) in message.last_error
+    assert run.status == (RunStatus.FAILED if status == Status.DEAD else RunStatus.PENDING)
+
+
 def test_messages_of_a_run_are_delivered_in_order(start, agent_service, deliver):
     agent_service.refusing = (503, ErrorCode.UNAVAILABLE)
     run = start()
