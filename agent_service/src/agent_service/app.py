@@ -26,6 +26,7 @@ from agent_service.api import (
     runs,
     seats,
     system,
+    thread_streams,
     threads,
 )
 from agent_service.settings import Settings
@@ -101,7 +102,9 @@ def _api(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for module in (system, assistants, threads, bulk, runs, commands, protocol_streams, protocol_sockets):
+    for module in (system, assistants, threads, thread_streams, bulk, runs):
+        api.include_router(module.router)
+    for module in (commands, protocol_streams, protocol_sockets):
         api.include_router(module.router)
     errors.install(api)
     api.openapi = functools.cache(lambda: _document(api))  # type: ignore[method-assign]

@@ -3,8 +3,13 @@ import uuid
 import pytest
 
 from agent_service import exceptions
+from agent_service.engine import repository as kept
 from agent_service.engine import run
 from shared_schemas.problems import ErrorCode
+
+
+def new(thread_id=None, *, owner="ann", metadata=None):
+    return run.NewThread(thread_id=thread_id or uuid.uuid4(), owner=owner, metadata=metadata or {})
 
 
 @pytest.fixture
@@ -14,7 +19,7 @@ def repository(services):
 
 @pytest.fixture
 async def thread(repository):
-    return await repository.create_thread(thread_id=uuid.uuid4(), owner="ann", metadata={"topic": "lists"})
+    return await repository.create_thread(new(metadata={"topic": "lists"}))
 
 
 async def test_a_new_thread_is_idle(thread):
@@ -23,22 +28,20 @@ async def test_a_new_thread_is_idle(thread):
 
 async def test_a_thread_is_not_made_twice(repository, thread):
     with pytest.raises(exceptions.RequestError) as refused:
-        await repository.create_thread(thread_id=thread.thread_id, owner="ann", metadata={})
+        await repository.create_thread(new(thread.thread_id))
 
     assert refused.value.code is ErrorCode.CONFLICT
 
 
 async def test_a_thread_that_may_exist_is_returned(repository, thread):
-    again = await repository.create_thread(
-        thread_id=thread.thread_id, owner="ann", metadata={}, may_exist=True
-    )
+    again = await repository.create_thread(new(thread.thread_id), may_exist=True)
 
     assert again == thread
 
 
 async def test_a_thread_of_somebody_else_is_never_returned(repository, thread):
     with pytest.raises(exceptions.RequestError) as refused:
-        await repository.create_thread(thread_id=thread.thread_id, owner="bob", metadata={}, may_exist=True)
+        await repository.create_thread(new(thread.thread_id, owner="bob"), may_exist=True)
 
     assert refused.value.code is ErrorCode.CONFLICT
 
@@ -46,15 +49,11 @@ async def test_a_thread_of_somebody_else_is_never_returned(repository, thread):
 @pytest.mark.parametrize(("digest", "code"), [("one", None), ("two", ErrorCode.IDEMPOTENCY_KEY_REUSED)])
 async def test_a_key_makes_one_thread_of_one_body(repository, digest, code):
     first = await repository.create_thread(
-        thread_id=uuid.uuid4(),
-        owner="ann",
-        metadata={},
+        new(),
         idempotency=run.IdempotencyKey(key="key-of-mine", digest="one"),
     )
     second = repository.create_thread(
-        thread_id=uuid.uuid4(),
-        owner="ann",
-        metadata={},
+        new(),
         idempotency=run.IdempotencyKey(key="key-of-mine", digest=digest),
     )
 
@@ -81,7 +80,7 @@ async def test_metadata_is_merged(repository, thread):
     ],
 )
 async def test_threads_are_found_by_owner_and_metadata(repository, thread, owner, metadata, found):
-    threads = await repository.threads(owner=owner, metadata=metadata)
+    threads = await repository.threads(kept.ThreadFilter(owner=owner, metadata=metadata))
 
     assert len(threads) == found
 

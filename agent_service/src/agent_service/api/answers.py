@@ -33,6 +33,44 @@ class Thread(Answer):
     values: Any
     interrupts: dict[str, list[Json]]
 
+    def only(self, names: Iterable[str]) -> Json:
+        """Return some of its fields. A thread has neither `config` nor `context`: its runs have them."""
+        whole = {"config": {}, "context": {}} | self.model_dump(mode="json")
+        return {name: whole[name] for name in names}
+
+
+class Expiry(Answer):
+    """When a thread goes by itself, and what is left of it."""
+
+    strategy: run.ExpiryStrategy
+    ttl_minutes: float
+    expires_at: datetime
+
+    @classmethod
+    def of(cls, expiry: run.Expiry | None) -> Self | None:
+        if expiry is None or expiry.expires_at is None:
+            return None
+        minutes = expiry.ttl.total_seconds() / 60
+        return cls(strategy=expiry.strategy, ttl_minutes=minutes, expires_at=expiry.expires_at)
+
+
+class ThreadWithExpiry(Thread):
+    """A thread, and when it goes."""
+
+    ttl: Expiry | None
+
+
+class Pruned(Answer):
+    """How many threads a request pruned."""
+
+    pruned_count: int
+
+
+class StateUpdated(Answer):
+    """Where a thread stands after a change of its state."""
+
+    checkpoint: "Checkpoint"
+
 
 class RunField(StrEnum):
     """What of a run a list may be asked for."""
@@ -86,7 +124,7 @@ class Run(Answer):
 
 
 class Assistant(Answer):
-    """A graph under the name that runs ask for it by."""
+    """A graph with what its runs are given."""
 
     assistant_id: UUID
     graph_id: str
@@ -98,6 +136,10 @@ class Assistant(Answer):
     metadata: Json
     created_at: datetime
     updated_at: datetime
+
+    def only(self, names: Iterable[str]) -> Json:
+        """Return some of its fields."""
+        return self.model_dump(mode="json", include=set(names))
 
 
 class Schemas(Answer):
@@ -158,6 +200,18 @@ class ThreadState(Answer):
     interrupts: list[Json] = []
     checkpoint_id: str | None = None
     parent_checkpoint_id: str | None = None
+
+    def only(self, names: Iterable[str]) -> Json:
+        """Return some of its fields; `values.<key>` is one key of its values."""
+        whole = self.model_dump(mode="json")
+        chosen: Json = {}
+        for name in names:
+            field, _, key = name.partition(".")
+            if not key:
+                chosen[field] = whole[field]
+            elif isinstance(whole[field], dict) and key in whole[field]:
+                chosen.setdefault(field, {})[key] = whole[field][key]
+        return chosen
 
 
 class Info(Answer):

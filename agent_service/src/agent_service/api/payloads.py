@@ -2,16 +2,44 @@
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from langgraph import types
+from langgraph.types import StateUpdate
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from agent_service.engine import run
+from agent_service.api import extracting
+from agent_service.engine import assistants, repository, run
 
 Metadata = dict[str, Any]
 Limit = Annotated[int, Field(ge=1, le=1000)]
 Offset = Annotated[int, Field(ge=0, le=2**31 - 1)]
+SortOrder = Literal["asc", "desc"]
+ThreadField = Literal[
+    "thread_id", "created_at", "updated_at", "metadata", "config", "context", "status", "values", "interrupts"
+]
+AssistantField = Literal[
+    "assistant_id",
+    "graph_id",
+    "name",
+    "description",
+    "config",
+    "context",
+    "created_at",
+    "updated_at",
+    "metadata",
+    "version",
+]
+_STATE_FIELDS = "values|next|tasks|checkpoint|metadata|created_at|parent_checkpoint|interrupts"
+StateField = Annotated[
+    str,
+    Field(
+        max_length=200,
+        pattern=rf"^({_STATE_FIELDS}|values\..+)$",
+        description="A field of a state, or `values.<key>` for one key of its values.",
+    ),
+]
 
 
 class StreamMode(StrEnum):
@@ -140,27 +168,135 @@ class RunsCancel(Payload):
         return run.ACTIVE if self.status == "all" else frozenset({run.RunStatus(self.status or "pending")})
 
 
+class Expiry(Payload):
+    """When a thread goes by itself."""
+
+    ttl: float = Field(gt=0, le=timedelta(days=36525).total_seconds() / 60)
+    """Minutes, from this request on."""
+
+    strategy: run.ExpiryStrategy = run.ExpiryStrategy.DELETE
+
+    @property
+    def kept(self) -> run.Expiry:
+        return run.Expiry(ttl=timedelta(minutes=self.ttl), strategy=self.strategy)
+
+
+class Update(Payload):
+    """A change of a state as if a node had made it."""
+
+    values: dict[str, Any] | list[dict[str, Any]] | None = None
+    command: Command | None = None
+    """Wins over `values` when both are sent."""
+
+    as_node: str | None = Field(default=None, max_length=200)
+
+    @property
+    def asked(self) -> StateUpdate:
+        if self.command is None:
+            return StateUpdate(cast("Any", self.values), self.as_node)
+        # What a node may return, an update may be: a command, or a list of changes.
+        given = types.Command(**self.command.model_dump(exclude_unset=True))
+        return StateUpdate(cast("Any", given), self.as_node)
+
+
+class Superstep(Payload):
+    """Updates that happen at once."""
+
+    updates: list[Update] = Field(min_length=1, max_length=100)
+
+
 class ThreadCreate(Payload):
     """`POST /threads`."""
 
     thread_id: UUID | None = None
     metadata: Metadata | None = None
+    graph_id: str | None = Field(default=None, max_length=200)
     if_exists: Literal["raise", "do_nothing"] = "raise"
+    ttl: Expiry | None = None
+    supersteps: list[Superstep] | None = Field(default=None, max_length=1000)
+    """What its state is made of."""
+
+    @field_validator("ttl", mode="before")
+    @classmethod
+    def _minutes(cls, value: Any) -> Any:
+        return _as_expiry(value)
 
 
 class ThreadPatch(Payload):
     """`PATCH /threads/{thread_id}`."""
 
     metadata: Metadata | None = None
+    ttl: Expiry | None = None
+
+    @field_validator("ttl", mode="before")
+    @classmethod
+    def _minutes(cls, value: Any) -> Any:
+        return _as_expiry(value)
 
 
-class ThreadSearch(Payload):
-    """`POST /threads/search`."""
+class ThreadCount(Payload):
+    """`POST /threads/count`."""
 
     metadata: Metadata | None = None
+    values: dict[str, Any] | None = None
+    ids: list[UUID] | None = Field(default=None, max_length=1000)
     status: run.ThreadStatus | None = None
+
+    def wanted(self, owner: str) -> repository.ThreadFilter:
+        return repository.ThreadFilter(
+            owner=owner,
+            metadata=self.metadata or {},
+            values=self.values or None,
+            ids=self.ids,
+            status=self.status,
+        )
+
+
+class ThreadSearch(ThreadCount):
+    """`POST /threads/search`."""
+
     limit: Limit = 10
     offset: Offset = 0
+    sort_by: repository.ThreadSortBy = repository.ThreadSortBy.UPDATED_AT
+    sort_order: SortOrder = "desc"
+    select: list[ThreadField] | None = None
+    extract: dict[str, extracting.Path] | None = Field(default=None, max_length=10)
+    """Parts of each thread by a name of the caller's own."""
+
+
+class ThreadsPrune(Payload):
+    """`POST /threads/prune`."""
+
+    thread_ids: list[UUID] = Field(max_length=1000)
+    strategy: run.ExpiryStrategy = run.ExpiryStrategy.DELETE
+
+
+class AssistantCreate(Payload):
+    """`POST /assistants`."""
+
+    graph_id: str = Field(max_length=200)
+    assistant_id: UUID | None = None
+    name: str = Field(default="Untitled", max_length=200)
+    description: str | None = Field(default=None, max_length=2000)
+    config: dict[str, Any] = {}
+    context: dict[str, Any] = {}
+    metadata: Metadata = {}
+    if_exists: Literal["raise", "do_nothing"] = "raise"
+
+
+class AssistantPatch(Payload):
+    """`PATCH /assistants/{assistant_id}`. What is not given stays; metadata is merged."""
+
+    graph_id: str | None = Field(default=None, max_length=200)
+    name: str | None = Field(default=None, max_length=200)
+    description: str | None = Field(default=None, max_length=2000)
+    config: dict[str, Any] | None = None
+    context: dict[str, Any] | None = None
+    metadata: Metadata = {}
+
+
+STORED = set(AssistantPatch.model_fields)
+"""What a version of an assistant keeps."""
 
 
 class AssistantSearch(Payload):
@@ -171,6 +307,49 @@ class AssistantSearch(Payload):
     metadata: Metadata | None = None
     limit: Limit = 10
     offset: Offset = 0
+    sort_by: assistants.SortBy = assistants.SortBy.CREATED_AT
+    sort_order: SortOrder = "desc"
+    select: list[AssistantField] | None = None
+
+    @property
+    def wanted(self) -> assistants.Wanted:
+        return assistants.Wanted(
+            graph_id=self.graph_id,
+            name=self.name,
+            metadata=self.metadata or {},
+            sort_by=self.sort_by,
+            ascending=self.sort_order == "asc",
+            limit=self.limit,
+            offset=self.offset,
+        )
+
+
+class VersionSearch(Payload):
+    """`POST /assistants/{assistant_id}/versions`."""
+
+    metadata: Metadata | None = None
+    limit: Limit = 10
+    offset: Offset = 0
+
+
+class VersionChoice(Payload):
+    """`POST /assistants/{assistant_id}/latest`."""
+
+    version: int = Field(ge=1, le=2**31 - 1)
+
+
+class StateUpdateRequest(Update):
+    """`POST /threads/{thread_id}/state`."""
+
+    checkpoint: Checkpoint | None = None
+    checkpoint_id: str | None = Field(default=None, max_length=200)
+
+    @property
+    def place(self) -> run.JsonObject:
+        """Return where it happens, in whichever field it was named."""
+        if self.checkpoint is not None:
+            return self.checkpoint.model_dump(exclude_none=True)
+        return {} if self.checkpoint_id is None else {"checkpoint_id": self.checkpoint_id}
 
 
 class StateRead(Payload):
@@ -178,6 +357,7 @@ class StateRead(Payload):
 
     checkpoint: Checkpoint
     subgraphs: bool = False
+    select: list[StateField] | None = None
 
 
 class HistoryRead(Payload):
@@ -187,3 +367,9 @@ class HistoryRead(Payload):
     before: Annotated[str, Field(max_length=200)] | Checkpoint | None = None
     metadata: Metadata | None = None
     checkpoint: Checkpoint | None = None
+    select: list[StateField] | None = None
+
+
+def _as_expiry(value: Any) -> Any:
+    # Clients may send the minutes alone.
+    return {"ttl": value} if isinstance(value, int | float) and not isinstance(value, bool) else value

@@ -9,7 +9,7 @@ from langgraph.types import Interrupt, PregelTask, StateSnapshot
 
 from agent_service import bootstrap, exceptions
 from agent_service.api import answers, payloads
-from agent_service.engine import encoding, run
+from agent_service.engine import encoding, looking, run
 from agent_service.graphs import registry
 from shared_schemas.problems import ErrorCode
 
@@ -59,11 +59,8 @@ async def history(
 
 async def _graph(services: bootstrap.Services, thread: run.Thread) -> registry.Graph | None:
     # Every run leaves its graph's name on its thread; a thread without one has no state.
-    name = thread.metadata.get("graph_id")
-    if name not in services.registry.names():
-        return None
-    graph = await services.registry.build(name)
-    return graph.copy({"checkpointer": services.checkpoints.saver()})
+    graph = await looking.graph_of(services.registry, thread)
+    return None if graph is None else graph.copy({"checkpointer": services.checkpoints.saver()})
 
 
 def _config(thread: run.Thread, checkpoint: payloads.Checkpoint | None) -> RunnableConfig:

@@ -95,6 +95,13 @@ class Follower:
         )
         return self.seated(answer, row.run_id)
 
+    def thread(self, frames: AsyncIterator[bytes], thread_id: UUID) -> StreamingResponse:
+        """Return frames of a thread's runs for as long as they come."""
+        answer = Following(
+            self._keep_alive(frames, sse.HEARTBEAT), media_type=sse.MEDIA_TYPE, headers=sse.HEADERS
+        )
+        return self.seated(answer, thread_id)
+
     def result(self, row: run.Run, *, cancel_on_disconnect: bool = False) -> StreamingResponse:
         """Return the thread's values once the run has ended, behind a newline now and then."""
         answer = Following(
@@ -186,7 +193,7 @@ def parse_modes(values: Sequence[str]) -> frozenset[str]:
     Raises:
         RequestError: one of them is no stream mode.
     """
-    named = [mode for value in values for mode in _split_modes(value) if mode]
+    named = [mode for value in values for mode in split_modes(value) if mode]
     unknown = set(named) - set(payloads.StreamMode)
     if unknown:
         raise exceptions.RequestError(
@@ -195,7 +202,8 @@ def parse_modes(values: Sequence[str]) -> frozenset[str]:
     return frozenset(named)
 
 
-def _split_modes(value: str) -> list[str]:
+def split_modes(value: str) -> list[str]:
+    """Return the modes of one parameter: its value, or those of a JSON array."""
     if not value.startswith("["):
         return [value]
     try:

@@ -9,9 +9,9 @@ from uuid import UUID
 from fastapi import Depends
 
 from agent_service import auth, bootstrap, exceptions
-from agent_service.api import catalogue, payloads
+from agent_service.api import payloads
 from agent_service.api.dependencies import Idempotency, Services, Writer
-from agent_service.engine import run
+from agent_service.engine import assistants, run
 from shared_schemas import tokens
 from shared_schemas.problems import ErrorCode
 
@@ -79,7 +79,7 @@ async def prepare(
     Raises:
         RequestError: the caller may not have it so.
     """
-    assistant = catalogue.find(services.registry, body.assistant_id)
+    assistant = await services.assistants.find(body.assistant_id, owner=caller.subject)
     metadata = _metadata(body.metadata or {}, caller)
     _check_modes(body, has_mandate=MANDATE_RUN in metadata)
     return run.Submission(
@@ -88,7 +88,7 @@ async def prepare(
         graph_id=assistant.graph_id,
         owner=caller.subject,
         by_person=caller.is_person,
-        payload=_payload(body, deletes=thread_id is None and body.on_completion is run.OnCompletion.DELETE),
+        payload=_payload(body, assistant, deletes=thread_id is None and body.on_completion is run.OnCompletion.DELETE),
         metadata=metadata,
         create_thread=thread_id is None or body.if_not_exists == "create",
         multitask_strategy=body.multitask_strategy,
@@ -132,13 +132,15 @@ def _priority(metadata: run.JsonObject, caller: auth.Caller) -> int:
     return asked
 
 
-def _payload(body: payloads.RunCreate, *, deletes: bool) -> run.Payload:
+def _payload(
+    body: payloads.RunCreate, assistant: assistants.Assistant, *, deletes: bool
+) -> run.Payload:
     command = _command(body.command)
     return run.Payload(
         input=None if command else body.input,
         command=command,
-        config=body.config or {},
-        context=body.context or {},
+        config=assistant.config_of(body.config or {}),
+        context=assistant.context_of(body.context or {}),
         checkpoint=body.fork,
         stream_modes=body.stream_modes,
         stream_subgraphs=body.stream_subgraphs,

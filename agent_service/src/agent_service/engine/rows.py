@@ -53,6 +53,7 @@ def thread_from(row: Row) -> run.Thread:
         interrupts=row["interrupts"],
         resting=run.ThreadStatus(row["resting"]),
         mandated=row["mandated"],
+        expiry=_expiry(row),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )
@@ -92,6 +93,13 @@ def stored_failure(failure: Failure | None) -> Jsonb | None:
 
 def stored_usage(items: Iterable[ModelUsage]) -> Jsonb:
     return Jsonb([item.model_dump(mode="json") for item in items])
+
+
+def _expiry(row: Row) -> run.Expiry | None:
+    if row["ttl"] is None:
+        return None
+    strategy = run.ExpiryStrategy(row["ttl_strategy"])
+    return run.Expiry(ttl=row["ttl"], strategy=strategy, expires_at=row["expires_at"])
 
 
 def _frozen(name: str, value: Any) -> Any:

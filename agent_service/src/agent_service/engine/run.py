@@ -224,6 +224,34 @@ class Claim:
     """How the run before left the thread."""
 
 
+class ExpiryStrategy(StrEnum):
+    """What becomes of a thread when its time is over."""
+
+    DELETE = "delete"
+    KEEP_LATEST = "keep_latest"
+    """Its history goes, its state stays; and its time begins again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expiry:
+    """How long a thread lives, counted from the request that says so."""
+
+    ttl: timedelta
+    strategy: ExpiryStrategy
+    expires_at: datetime | None = None
+    """As the thread's row has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewThread:
+    """A thread to be created."""
+
+    thread_id: UUID
+    owner: str
+    metadata: JsonObject
+    expiry: Expiry | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thread:
     """A thread as its row says; its state itself lives in checkpoints."""
@@ -238,6 +266,7 @@ class Thread:
     interrupts: dict[str, list[JsonObject]]
     """Pending interrupts by task: `{task_id: [{"id": ..., "value": ...}]}`."""
 
+    expiry: Expiry | None
     resting: ThreadStatus
     """How its last run left it, while another one makes it busy."""
 

@@ -143,6 +143,13 @@ class Registry:
             self.drawings[name, xray] = graph.get_graph(xray=xray).to_json()
         return self.drawings[name, xray]
 
+    def subgraphs(
+        self, name: str, *, namespace: str | None = None, recurse: bool = False
+    ) -> dict[str, Schemas]:
+        """Return the schemas of the graphs inside a graph, by namespace."""
+        found = self._plain(name).get_subgraphs(namespace=namespace, recurse=recurse)
+        return {inner: _schemas(graph) for inner, graph in found if isinstance(graph, Pregel)}
+
     def _source(self, name: str) -> Any:
         if name not in self.sources:
             raise exceptions.RunFailed(ErrorCode.UNKNOWN_GRAPH, f"There is no graph {name!r}.")

@@ -1,0 +1,29 @@
+"""A thread's graph as it is looked at: without the model and the tools that its runs have."""
+
+from langchain_core.tools import tool
+from langgraph.types import StateSnapshot
+
+from agent_service.engine import encoding, run
+from agent_service.graphs import registry
+
+
+@tool
+def any_tool() -> None:
+    """Stand for the tools of a mandate, so that a graph has the nodes that it has with them."""
+
+
+async def graph_of(graphs: registry.Registry, thread: run.Thread) -> registry.Graph | None:
+    """Return the graph of a thread's last run; none before the first."""
+    name = thread.metadata.get("graph_id")
+    if name not in graphs.names():
+        return None
+    return await graphs.build(name, tools=[any_tool])
+
+
+def interrupts(snapshot: StateSnapshot) -> dict[str, list[run.JsonObject]]:
+    """Return the pending interrupts of a state by task."""
+    return {
+        task.id: [encoding.interrupt(item) for item in task.interrupts]
+        for task in snapshot.tasks
+        if task.interrupts
+    }
