@@ -11,7 +11,8 @@ from agent_service.settings import Settings
 from shared_schemas import keys
 
 EMPTY = (
-    "TRUNCATE threads, runs, run_events, run_results, run_beginnings, webhooks,"
+    "TRUNCATE threads, runs, run_events, run_results, run_beginnings, webhooks, webhook_attempts,"
+    " webhook_addresses,"
     " assistants, assistant_versions,"
     " pgqueuer, pgqueuer_log, pgqueuer_statistics,"
     " checkpoints, checkpoint_blobs, checkpoint_writes"

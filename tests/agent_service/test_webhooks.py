@@ -127,3 +127,68 @@ async def test_the_schedule_lasts_three_days():
     total = sum(webhooks.SCHEDULE, timedelta(0))
 
     assert timedelta(days=2, hours=23) < total < timedelta(days=3, hours=1)
+
+
+async def test_every_attempt_is_kept_with_its_answer(deliverer, ended, answers, pool):
+    answers += [503]
+    await deliverer.deliver_due()
+    async with pool.connection() as connection:
+        await connection.execute("UPDATE webhooks SET next_attempt_at = now()")
+        await deliverer.deliver_due()
+        [listed] = await webhooks.listed(connection, open_only=False, limit=10)
+
+    assert listed["answers"] == ["503", "204"]
+    assert listed["delivered_at"] is not None
+
+
+async def test_an_abandoned_webhook_is_delivered_again_when_somebody_asks(
+    deliverer, ended, answers, received, pool, row
+):
+    answers.append(500)
+    async with pool.connection() as connection:
+        await connection.execute("UPDATE webhooks SET attempts = %s", (len(webhooks.SCHEDULE),))
+        await deliverer.deliver_due()
+
+        again = await webhooks.redeliver(connection, [], all_abandoned=True)
+    await deliverer.deliver_due()
+
+    assert again == [(await row())["webhook_id"]]
+    assert (await row())["delivered_at"] is not None
+    assert {request.headers[signatures.ID_HEADER] for request in received} == {str(again[0])}
+
+
+async def test_an_address_that_keeps_failing_is_left_alone_and_tried_again(
+    deliverer, answers, received, pool
+):
+    answers += [500] * webhooks.PATIENCE
+    async with pool.connection() as connection:
+        for _ in range(webhooks.PATIENCE):
+            await _send(connection)
+            await deliverer.deliver_due()
+        await _send(connection)
+
+        meanwhile = await deliverer.deliver_due()
+        await connection.execute("UPDATE webhook_addresses SET resting_until = now()")
+        after = await deliverer.deliver_due()
+        cursor = await connection.execute("SELECT count(*) AS left FROM webhook_addresses")
+        closed = await cursor.fetchone()
+
+    assert (meanwhile, after) == (0, 1)
+    assert len(received) == webhooks.PATIENCE + 1
+    assert closed["left"] == 0
+
+
+async def test_another_address_is_not_left_alone_with_it(deliverer, answers, received, pool):
+    answers += [500] * webhooks.PATIENCE
+    async with pool.connection() as connection:
+        for _ in range(webhooks.PATIENCE):
+            await _send(connection)
+            await deliverer.deliver_due()
+        await _send(connection, url="http://other.test/")
+
+        assert await deliverer.deliver_due() == 1
+
+
+async def _send(connection, url=URL):
+    message = RunEnded(run_id=uuid.uuid4(), thread_id="thread", status="success", sequence=1)
+    await webhooks.enqueue(connection, url=url, ended=message)

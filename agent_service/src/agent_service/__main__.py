@@ -8,14 +8,18 @@ import json
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
 
 import psycopg
 import uvicorn
 import uvloop
+from psycopg.rows import dict_row
 from starlette.datastructures import State
 
-from agent_service import app, bootstrap, exceptions, migrating, settings, telemetry
+from agent_service import app, bootstrap, database, exceptions, migrating, settings, telemetry, webhooks
 from agent_service.settings import Settings
 from shared_schemas import crashing, keys
 
@@ -66,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="answer HTTP and work on runs")
     serve.add_argument("--no-worker", action="store_true", help="answer HTTP only")
     serve.set_defaults(run=_serve)
+    _webhooks_parser(commands.add_parser("webhooks", help="look at webhooks, and deliver them again"))
     for name, command, text in (
         ("worker", _worker, "work on runs only"),
         ("migrate", _migrate, "make or update the tables"),
@@ -74,6 +79,45 @@ def _parser() -> argparse.ArgumentParser:
     ):
         commands.add_parser(name, help=text).set_defaults(run=command)
     return parser
+
+
+def _webhooks_parser(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True, metavar="command")
+    listing = commands.add_parser("list", help="print the latest as JSON lines, with every answer")
+    listing.add_argument("--open", action="store_true", help="only those that nobody took")
+    listing.add_argument("--limit", type=int, default=100)
+    listing.set_defaults(run=_list_webhooks)
+    again = commands.add_parser("redeliver", help="deliver again, from the first attempt on")
+    again.add_argument("webhook_id", type=UUID, nargs="*")
+    again.add_argument("--abandoned", action="store_true", help="all that were given up")
+    again.set_defaults(run=_redeliver_webhooks)
+
+
+def _list_webhooks(options: argparse.Namespace) -> int:
+    async def read() -> list[dict[str, Any]]:
+        async with _connected() as connection:
+            return await webhooks.listed(connection, open_only=options.open, limit=options.limit)
+
+    for row in asyncio.run(read()):
+        print(json.dumps(row, default=str))
+    return 0
+
+
+def _redeliver_webhooks(options: argparse.Namespace) -> int:
+    async def ask() -> list[UUID]:
+        async with _connected() as connection:
+            return await webhooks.redeliver(connection, options.webhook_id, all_abandoned=options.abandoned)
+
+    again = asyncio.run(ask())
+    print(f"{len(again)} to be delivered again")
+    return 0 if set(options.webhook_id) <= set(again) else 1
+
+
+@asynccontextmanager
+async def _connected() -> AsyncIterator[database.Connection]:
+    url = _load().session_database_url
+    async with await database.Connection.connect(url, autocommit=True, row_factory=dict_row) as connection:
+        yield connection
 
 
 def _serve(options: argparse.Namespace) -> int:

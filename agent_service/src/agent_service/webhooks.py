@@ -4,13 +4,13 @@ Delivery is at least once; the receiver keeps the id.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import psycopg
@@ -24,9 +24,16 @@ from shared_schemas.webhooks import RunEnded, Webhook
 CHANNEL = "mandate_webhooks"
 
 SCHEDULE = tuple(
-    timedelta(seconds=seconds) for seconds in (1, 5, 30, 120, 600, 1800, 7200, 21_600, 86_400, 142_000)
+    timedelta(seconds=seconds) for seconds in (5, 30, 120, 600, 1800, 7200, 21_600, 86_400, 142_000)
 )
-"""How long to wait after each failed attempt: eleven attempts over three days."""
+"""How long to wait after each failed attempt: ten attempts over three days."""
+
+PATIENCE = 5
+"""After so many failures in a row an address is left alone; its messages lose no attempt meanwhile."""
+
+REST = timedelta(seconds=30)
+LONGEST_REST = timedelta(minutes=15)
+"""The rest is doubled with each further failure, up to this."""
 
 ANSWER_WITHIN = timedelta(seconds=15)
 HOLD = timedelta(seconds=30)
@@ -52,6 +59,21 @@ async def enqueue(connection: database.Connection, *, url: str, ended: RunEnded)
         "body": body.model_dump_json(),
     }
     await connection.execute(_QUERIES["insert"], values)
+
+
+async def listed(connection: database.Connection, *, open_only: bool, limit: int) -> list[dict[str, Any]]:
+    """Return the latest webhooks with what each attempt was answered."""
+    cursor = await connection.execute(_QUERIES["list"], {"open_only": open_only, "limit": limit})
+    return await cursor.fetchall()
+
+
+async def redeliver(
+    connection: database.Connection, webhook_ids: Sequence[UUID], *, all_abandoned: bool = False
+) -> list[UUID]:
+    """Deliver these again, from the first attempt on, and return which those are; the receiver knows the ids."""
+    values = {"webhook_ids": list(webhook_ids), "all_abandoned": all_abandoned}
+    cursor = await connection.execute(_QUERIES["redeliver"], values)
+    return [row["webhook_id"] for row in await cursor.fetchall()]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,6 +108,7 @@ class Deliverer:
         crashing.point("webhook.before_post")
         answer, taken = await self._post(message)
         crashing.point("webhook.after_answer")
+        await self._note(message, answer, taken=taken)
         if taken:
             await self._all("delivered", webhook_id=message["webhook_id"], answer=answer)
         elif message["attempts"] > len(SCHEDULE):
@@ -100,6 +123,16 @@ class Deliverer:
             attempt=message["attempts"],
             answer=answer,
         )
+
+    async def _note(self, message: dict[str, Any], answer: str, *, taken: bool) -> None:
+        about = {"webhook_id": message["webhook_id"], "attempt": message["attempts"]}
+        await self._all("note", **about, answer=answer, taken=taken)
+        if taken:
+            await self._all("address_answers", url=message["url"])
+        else:
+            await self._all(
+                "address_fails", url=message["url"], patience=PATIENCE, rest=REST, longest=LONGEST_REST
+            )
 
     async def _post(self, message: dict[str, Any]) -> tuple[str, bool]:
         body = message["body"].encode()
