@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class Client:
 
     async def create(self, graph: str) -> dict[str, Any]:
         """Start a run in the background, on a thread of its own."""
-        return json.loads(await self.post("/runs", run_of(graph)))
+        return json.loads(await self.post(f"/threads/{uuid.uuid4()}/runs", run_of(graph)))
 
     async def join(self, run: dict[str, Any]) -> bytes:
         """Wait for a run's result."""
@@ -43,18 +44,17 @@ class Client:
 
     async def wait(self, graph: str) -> bytes:
         """Start a run and wait for its result."""
-        return await self.post("/runs/wait", run_of(graph))
+        return await self.talk(str(uuid.uuid4()), graph)
 
     async def talk(self, thread: str, graph: str) -> bytes:
         """Start a run on a thread and wait for its result."""
-        body = run_of(graph) | {"if_not_exists": "create"}
-        return await self.post(f"/threads/{thread}/runs/wait", body)
+        return await self.post(f"/threads/{thread}/runs/wait", run_of(graph))
 
     async def stream(self, graph: str) -> list[float]:
         """Stream a run; return after how long its first event came, its first token, and its end."""
         started = time.perf_counter()
         body = run_of(graph) | {"stream_mode": ["values", "messages-tuple"]}
-        await self._send("POST", "/runs/stream", body)
+        await self._send("POST", f"/threads/{uuid.uuid4()}/runs/stream", body)
         first: dict[bytes, float] = {}
         async for part in self._answer():
             now = time.perf_counter() - started
@@ -100,5 +100,5 @@ class Client:
 
 
 def run_of(graph: str) -> dict[str, Any]:
-    """Return the body that creates a run."""
-    return {"assistant_id": graph, "input": graphs.INPUTS[graph]}
+    """Return the body that creates a run, and its thread."""
+    return {"assistant_id": graph, "input": graphs.INPUTS[graph], "if_not_exists": "create"}

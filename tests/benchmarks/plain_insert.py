@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 from fastapi import FastAPI
 from psycopg.types.json import Jsonb
@@ -37,12 +38,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 app = FastAPI(lifespan=_lifespan)
 
 
-@app.post("/runs")
-async def insert(note: Note) -> dict[str, int]:
+@app.post("/threads/{thread_id}/runs")
+async def insert(thread_id: UUID, note: Note) -> dict[str, int]:
     async with app.state.pool.connection() as connection:
         cursor = await connection.execute(
             "INSERT INTO notes (name, body) VALUES (%s, %s) RETURNING id",
-            (note.assistant_id, Jsonb(note.input)),
+            (f"{thread_id}", Jsonb(note.input)),
         )
         (inserted,) = await cursor.fetchone()
     return {"id": inserted}

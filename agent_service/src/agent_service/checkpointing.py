@@ -54,12 +54,6 @@ class Statement:
     rows: list[Any]
     is_many: bool
 
-    async def send(self, cursor: AsyncCursor[DictRow]) -> None:
-        if self.is_many:
-            await cursor.executemany(self.query, self.rows)
-        else:
-            await cursor.execute(self.query, *self.rows)
-
 
 @dataclass(slots=True, kw_only=True)
 class Recorder:
@@ -188,8 +182,8 @@ class FencedSaver(AsyncPostgresSaver):
             async with super()._cursor(pipeline=True) as cursor:
                 await cursor.execute("SELECT hold_run(%s, %s)", self.held)
                 crashing.point("checkpoint.before_write")
-                for statement in statements:
-                    await statement.send(cursor)
+                for query, rows in _by_query(statements).items():
+                    await cursor.executemany(query, rows)
                 crashing.point("checkpoint.before_commit")
         except (*database.AWAY, *database.TOO_LONG):
             for namespace, later in self._held.steps.items():
@@ -305,6 +299,14 @@ def _recording() -> Iterator[Recorder]:
         yield recorder
     finally:
         _recorder.reset(token)
+
+
+def _by_query(statements: Sequence[Statement]) -> dict[str, list[Any]]:
+    # Each is about rows of its own, or about the same as one before it by the same query.
+    rows: dict[str, list[Any]] = {}
+    for statement in statements:
+        rows.setdefault(statement.query, []).extend(statement.rows)
+    return rows
 
 
 def _written(value: Jsonb) -> Jsonb:

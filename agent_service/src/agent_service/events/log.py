@@ -136,8 +136,9 @@ class EventLog:
                     if not unfinished:
                         return
                     unfinished = await self._is_unfinished(run_id)
-                    if unfinished:
-                        await wait(arrived)
+                # Whoever writes more, from now on or since the page was read, tells so.
+                if unfinished and len(page) < PAGE_SIZE:
+                    await wait(arrived)
 
     async def ended(self, run_id: UUID) -> None:
         """Wait until a run has ended or is gone, without a look at its events."""
