@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from pydantic import ValidationError
 
-from mandate import checks, exceptions, models
+from mandate import catalogue_admin, checks, exceptions, models  # noqa: F401 - registered with these
 from mandate.selectors import changes, drafts
 from mandate.services import agents, deliveries, limits, runs, undo
 from mandate.tools import registry

@@ -16,6 +16,24 @@ from shared_schemas.usage import Price
 _HINT = "`python -m mandate.keys` makes a key pair and says which line goes where."
 
 
+PROVIDERS = ("openai", "anthropic", "google")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEntry:
+    """One model of the catalogue."""
+
+    provider: str
+    price: Price | None = None
+    base_url: str = ""
+    """Where it is asked instead of at its provider; the agent service must allow the address."""
+
+    fallback: str = ""
+    """Another model of the catalogue, for what this one cannot do."""
+
+    enabled: bool = True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Each field is a key of `MANDATE`, in capitals."""
@@ -73,6 +91,9 @@ class Settings:
     model_prices: dict[str, Price] = field(default_factory=dict)
     """By model name: `{"input": "0.25", "output": "2.00"}` per million tokens."""
 
+    models: dict[str, ModelEntry] = field(default_factory=dict)
+    """The catalogue: what runs may name. The admin's rows stand before these."""
+
 
 @cache
 def settings() -> Settings:
@@ -98,8 +119,24 @@ def settings() -> Settings:
         model: Price(input=Decimal(price["input"]), output=Decimal(price["output"]))
         for model, price in given.get("MODEL_PRICES", {}).items()
     }
+    values["models"] = {name: _model(name, told) for name, told in given.get("MODELS", {}).items()}
     _check_crash_points(given)
     return Settings(**values)
+
+
+def _model(name: str, told: dict[str, Any]) -> ModelEntry:
+    """Read `{"provider": "openai", "input": "0.25", "output": "2.00", "base_url": ..., "fallback": ...}`."""
+    rest = {key: value for key, value in told.items() if key not in {"input", "output"}}
+    try:
+        price = Price(input=told["input"], output=told["output"]) if "input" in told else None
+        entry = ModelEntry(**rest, price=price)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ImproperlyConfigured(f"MANDATE['MODELS'][{name!r}] is wrong: {error}") from None
+    if entry.provider not in PROVIDERS:
+        raise ImproperlyConfigured(
+            f"MANDATE['MODELS'][{name!r}] names the provider {entry.provider!r}; there are {PROVIDERS}."
+        )
+    return entry
 
 
 def _check_crash_points(given: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from mandate import exceptions, tokens
 from mandate.api import bodies, problems
-from mandate.selectors import results, usage
+from mandate.selectors import catalogue, results, usage
 from mandate.services import grants, refusals, sessions, tool_calls
 from shared_schemas import crashing, idempotency, tools
 from shared_schemas.problems import ErrorCode
@@ -39,6 +39,7 @@ def open_session(request: HttpRequest) -> HttpResponse:
             limits=limits,
             used=usage.used(run),
             prices=usage.prices(limits),
+            models=catalogue.granted(run.model),
         ),
         HTTPStatus.CREATED,
     )

@@ -2,6 +2,7 @@
 
 from mandate.models.agent import Agent
 from mandate.models.approval import Approval
+from mandate.models.catalogue import CatalogueModel
 from mandate.models.checkpoint import Checkpoint, CheckpointBlob, CheckpointWrite
 from mandate.models.comparison import Comparison
 from mandate.models.draft import DraftReview
@@ -21,6 +22,7 @@ __all__ = [
     "AiStatus",
     "Approval",
     "CallCount",
+    "CatalogueModel",
     "Checkpoint",
     "CheckpointBlob",
     "CheckpointWrite",

@@ -6,7 +6,8 @@ from django.db.models import F, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from mandate import conf, models
+from mandate import models
+from mandate.selectors import catalogue
 from shared_schemas import usage
 from shared_schemas.tools import Limits, Used
 
@@ -40,4 +41,4 @@ def worked(run: models.Run) -> timedelta:
 
 def prices(limits: Limits) -> dict[str, usage.Price]:
     """Return what a worker must know to hold a run to its limit of money; without one, nothing."""
-    return {} if limits.money is None else conf.settings().model_prices
+    return {} if limits.money is None else catalogue.prices()

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from mandate import conf, exceptions, models
+from mandate import exceptions, models
+from mandate.selectors import catalogue
 from shared_schemas.problems import ErrorCode, FieldProblem
 from shared_schemas.tools import Limits
 from shared_schemas.usage import price_of
@@ -53,14 +54,31 @@ def narrowed_limits(agent: models.Agent, wanted: Limits | None) -> Limits:
     return given.model_copy(update=amounts | {"calls_per_tool": given.calls_per_tool | wanted.calls_per_tool})
 
 
+def check_model(name: str) -> None:
+    """Refuse a model that is not in the catalogue, where there is one.
+
+    Raises:
+        RequestRefused: UNKNOWN_MODEL, with the names there are.
+    """
+    kept = catalogue.entries()
+    known = {model for model, entry in kept.items() if entry.enabled}
+    if kept and name not in known:
+        names = ", ".join(sorted(known)) or "none"
+        raise exceptions.RequestRefused(
+            ErrorCode.UNKNOWN_MODEL,
+            f"The model {name!r} is not in the catalogue. In it: {names}.",
+            [FieldProblem(pointer="/model", detail=f"One of: {names}.")],
+        )
+
+
 def check_prices(run: models.Run) -> None:
     """Refuse a limit that nobody could hold the run to.
 
     Raises:
         RequestRefused: INVALID_REQUEST, the run has a limit of money, and its model no price.
     """
-    if "money" in run.limits and price_of(run.model, conf.settings().model_prices) is None:
-        detail = f"MODEL_PRICES has no price of {run.model!r}."
+    if "money" in run.limits and price_of(run.model, catalogue.prices()) is None:
+        detail = f"Neither the catalogue nor MODEL_PRICES has a price of {run.model!r}."
         raise exceptions.RequestRefused(
             ErrorCode.INVALID_REQUEST,
             "A limit of money needs the price of the run's model.",

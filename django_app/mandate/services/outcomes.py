@@ -7,7 +7,8 @@ from typing import Any
 
 from django.db import transaction
 
-from mandate import agent_client, conf, models
+from mandate import agent_client, models
+from mandate.selectors import catalogue
 from mandate.services import runs
 from shared_schemas import json_values
 from shared_schemas.problems import ErrorCode, Failure
@@ -87,9 +88,9 @@ def _keep(run: models.Run, outcome: agent_client.Outcome) -> None:
 
 def _cost(run: models.Run) -> Decimal | None:
     """Return what a run's models cost, or nothing if the price of one is not known."""
-    total = Decimal(0)
+    total, prices = Decimal(0), catalogue.prices()
     for one in run.usage.all():
-        price = price_of(one.model, conf.settings().model_prices)
+        price = price_of(one.model, prices)
         if price is None:
             return None
         total += price.of(input_tokens=one.input_tokens, output_tokens=one.output_tokens)

@@ -107,7 +107,8 @@ def start(
     `idempotency_key`, the same person's repeat of the same request returns the first one's run, `replayed`.
 
     Raises:
-        RequestRefused: UNKNOWN_AGENT, FORBIDDEN, AGENT_PAUSED, INVALID_REQUEST, BODY_TOO_LARGE, UNSTORABLE_VALUE,
+        RequestRefused: UNKNOWN_AGENT, FORBIDDEN, AGENT_PAUSED, INVALID_REQUEST, UNKNOWN_MODEL, BODY_TOO_LARGE,
+            UNSTORABLE_VALUE,
             THREAD_BUSY, NOT_FOUND for a conversation that is not theirs, IDEMPOTENCY_KEY_REUSED.
     """
     known = agent if isinstance(agent, models.Agent) else _agent_named(agent)
@@ -127,6 +128,7 @@ def start(
         return earlier
     if known.is_paused:
         raise exceptions.RequestRefused(ErrorCode.AGENT_PAUSED, f"The agent {known.slug!r} is paused.")
+    mandates.check_model(run.model)
     run.tools = mandates.narrowed_tools(known, tools)
     run.limits = mandates.narrowed_limits(known, limits).model_dump(mode="json", exclude_none=True)
     mandates.check_prices(run)

@@ -81,6 +81,20 @@ class Used(base.Answer):
     """Of work, without the time in a queue or with a person."""
 
 
+class GrantedModel(base.Answer):
+    """A model that a run may ask, as Django's catalogue has it."""
+
+    name: str
+    """As a run names it."""
+
+    provider: str
+    base_url: str | None = None
+    """Where it is asked instead of at its provider, if the agent service allows the address."""
+
+    fallback: str | None = None
+    """Another of the granted models, for what this one cannot do."""
+
+
 class Session(base.Answer):
     """A worker's right to call one run's tools."""
 
@@ -100,6 +114,9 @@ class Session(base.Answer):
     used: Used = Used()
     prices: dict[str, Price] = {}
     """By model name; given where the run has a limit of money."""
+
+    models: list[GrantedModel] | None = None
+    """What the run may ask; any model of the agent service's, where Django keeps no catalogue."""
 
 
 class ToolList(base.Answer):

@@ -2,7 +2,7 @@
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -20,6 +20,7 @@ from agent_service.engine import (
     budget,
     encoding,
     failures,
+    grants,
     leases,
     repairs,
     resumes,
@@ -246,10 +247,12 @@ class Execution:
 
     async def _build(self, session: client.ToolSession | None) -> registry.Graph:
         named = self.claim.run.payload.context.get(MODEL)
+        granted = session.granted.models if session else None
         graph = await self.shared.registry.build(
             self.claim.run.graph_id,
             tools=binding.bind(session.tools) if session else (),
-            model=self._model(named) if named else None,
+            model=self._model(named, granted) if named else None,
+            fallback=self._fallback(named, granted),
             config=self._config(),
         )
         self.saver = self.shared.checkpoints.saver_of(
@@ -267,9 +270,18 @@ class Execution:
     def _durability(self, session: client.ToolSession | None) -> str | None:
         return self.claim.run.payload.durability or ("sync" if session else None)
 
-    def _model(self, named: str) -> BaseChatModel:
+    def _model(self, named: str, granted: Sequence[tools.GrantedModel] | None) -> BaseChatModel:
+        name, base_url = grants.allowed(named, granted)
         limited = self.counter.budget is not None
-        return self.shared.models.get(named, max_output=self.shared.max_output if limited else None)
+        return self.shared.models.get(
+            name, base_url=base_url, max_output=self.shared.max_output if limited else None
+        )
+
+    def _fallback(
+        self, named: str | None, granted: Sequence[tools.GrantedModel] | None
+    ) -> BaseChatModel | None:
+        other = grants.fallback(named, granted)
+        return self._model(other, granted) if other else None
 
     def _config(self) -> RunnableConfig:
         asked = self.claim.run

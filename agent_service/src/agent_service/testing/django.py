@@ -121,6 +121,7 @@ class FakeDjango:
 
     lifetime: timedelta = timedelta(minutes=15)
     prices: dict[str, usage.Price] = field(default_factory=dict)
+    models: list[tools.GrantedModel] | None = None
 
     def offer(
         self,
@@ -213,6 +214,7 @@ class FakeDjango:
             limits=record.limits,
             used=record.used,
             prices=self.prices,
+            models=self.models,
         )
 
     async def _close(self, request: Request) -> Response:
