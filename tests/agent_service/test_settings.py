@@ -142,8 +142,11 @@ def test_every_variable_is_in_the_readme(name):
     assert f"`{alias or f'AGENT_{name.upper()}'}`" in readme
 
 
-def test_crash_points_are_refused_in_production(environment):
-    environment(**COMPLETE, AGENT_CRASH_POINTS="worker.after_claim:1")
+@pytest.mark.parametrize(
+    "variable", [{"AGENT_CRASH_POINTS": "worker.after_claim:1"}, {"AGENT_HAND_ON_STEPS": "true"}]
+)
+def test_what_is_for_tests_is_refused_in_production(environment, variable):
+    environment(**COMPLETE, **variable)
 
     with pytest.raises(exceptions.ConfigurationError, match="AGENT_ENVIRONMENT=test"):
         settings.load()

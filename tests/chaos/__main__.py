@@ -79,7 +79,9 @@ def _lanes(options: argparse.Namespace, server: postgres.Server, logs: Path) -> 
         ),
     )
     beside = [
-        suite for suite in (held.races, held.attacks, held.promises) if _is_chosen(options, suite.__name__)
+        suite
+        for suite in (held.races, held.attacks, held.promises, held.handed_on)
+        if _is_chosen(options, suite.__name__)
     ]
     return [*houses, lanes.in_turn(beside)]
 
@@ -91,7 +93,9 @@ def _is_chosen(options: argparse.Namespace, name: str) -> bool:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument(
-        "only", nargs="*", help="parts of points' names, or 'race', 'attacks', 'promises', 'storm'"
+        "only",
+        nargs="*",
+        help="parts of points' names, or 'race', 'attacks', 'promises', 'handed_on', 'storm'",
     )
     for name, default, text in (
         ("runs", 20, "of each point"),

@@ -1,4 +1,4 @@
-"""What is held against Django alone, each in a process of its own: races, the attacker, and any order of events."""
+"""What needs no house, each in a process of its own: races, the attacker, any order of events, the client."""
 
 import contextlib
 import json
@@ -10,11 +10,14 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 from stack import postgres, processes, pytest_postgres, services
 from tests.chaos import oracle
 
 PROMISES = "tests/django_app/mandate/test_promises.py"
+CLIENT = "tests/agent_service/sdk"
+HANDED_ON = {"AGENT_ENVIRONMENT": "test", "AGENT_HAND_ON_STEPS": "true"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,26 @@ class Suites:
             except processes.ProcessError as failure:
                 verdict.lost = 1
                 verdict.notes.append(f"a counterexample: {failure}")
+        verdict.seconds = round(time.monotonic() - began, 1)
+        yield verdict
+
+    def handed_on(self) -> Iterator[oracle.Verdict]:
+        """Drive the agent service with the official client, each run handed on after every superstep."""
+        began = time.monotonic()
+        verdict = oracle.Verdict(
+            scenario="official client: handed on after every superstep", seed=self.sizes.seed
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            report = Path(folder, "report.xml")
+            command = ("pytest", "-q", "-n", "0", "-p", "no:randomly", f"--junitxml={report}", CLIENT)
+            with contextlib.suppress(processes.ProcessError):
+                list(self._lines("handed-on", *command, **HANDED_ON))
+            cases = list(ET.parse(report).iter("testcase"))
+        failed = [
+            case for case in cases if case.find("failure") is not None or case.find("error") is not None
+        ]
+        verdict.runs, verdict.stuck = len(cases), len(failed)
+        verdict.notes += [f"{case.get('classname')} {case.get('name')}" for case in failed]
         verdict.seconds = round(time.monotonic() - began, 1)
         yield verdict
 

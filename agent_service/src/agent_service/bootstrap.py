@@ -134,6 +134,7 @@ async def open_services(
                     max_attempts=settings.max_attempts,
                     retry_delay=settings.retry_delay,
                     throttle=throttling.Throttle(rates=settings.rate_limits),
+                    hand_on_steps=settings.hand_on_steps,
                 ),
                 events=events,
                 webhooks=deliverer,

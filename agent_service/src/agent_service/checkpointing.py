@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -115,6 +115,7 @@ class FencedSaver(AsyncPostgresSaver):
         super().__init__(pool, serde=serde)
         self.held = (run_id, epoch)
         self.waits = waits
+        self.on_step: Callable[[], None] | None = None
         self._writing = asyncio.Lock()
         # LangGraph copies the saver for graphs with types of their own, subgraphs among them.
         self._held = Held(keeps_all=keeps_all)
@@ -146,6 +147,8 @@ class FencedSaver(AsyncPostgresSaver):
             given = await super().aput(config, checkpoint, metadata, new_versions)
         self._add(namespace, checkpoint, recorder.statements)
         await self._arrived(sync=self.waits)
+        if self.on_step and metadata.get("source") == "loop":
+            self.on_step()
         return given
 
     async def aput_writes(

@@ -211,10 +211,13 @@ class Settings(BaseSettings):
     log_level: Annotated[str, AfterValidator(_log_level)] = "INFO"
 
     environment: Literal["production", "test"] = "production"
-    """What the service is for. `test` allows `AGENT_CRASH_POINTS`, and changes nothing else."""
+    """What the service is for. `test` allows the next two, and changes nothing else."""
 
     crash_points: Annotated[str, AfterValidator(_crash_points)] = ""
     """Where this process dies, for tests of what it leaves behind: `worker.after_claim:3`."""
+
+    hand_on_steps: bool = False
+    """A worker hands each run on after every superstep, as if it were told to stop."""
 
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     openai_base_url: BaseUrl | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
@@ -240,8 +243,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _dies_in_tests_only(self) -> Self:
-        if self.crash_points and self.environment != "test":
-            raise ValueError("AGENT_CRASH_POINTS is for tests: it needs AGENT_ENVIRONMENT=test.")
+        for name in ("crash_points", "hand_on_steps"):
+            if getattr(self, name) and self.environment != "test":
+                raise ValueError(f"AGENT_{name.upper()} is for tests: it needs AGENT_ENVIRONMENT=test.")
         return self
 
     @property

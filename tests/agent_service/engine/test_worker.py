@@ -1,5 +1,6 @@
 import asyncio
 import itertools
+from collections import Counter
 
 import psycopg
 
@@ -138,3 +139,22 @@ async def test_runs_survive_the_loss_of_every_connection(
 
     assert ended.status is run.RunStatus.SUCCESS
     assert after.status is run.RunStatus.SUCCESS
+
+
+async def test_a_run_that_is_handed_on_after_every_step_is_the_same_run(
+    open_services, start_worker, submission, services, end_of, query, stage
+):
+    for _ in range(2):
+        await start_worker(await open_services(environment="test", hand_on_steps=True))
+
+    before = await query("SELECT last_value FROM run_epochs")
+
+    rows = [await services.queue.submit(submission()) for _ in range(3)]
+    ended = [await end_of(row) for row in rows]
+
+    threads = [await services.repository.thread(row.thread_id, owner=row.owner) for row in rows]
+    claims = (await query("SELECT last_value FROM run_epochs"))[0][0] - before[0][0]
+    assert {(one.status, one.attempt) for one in ended} == {(run.RunStatus.SUCCESS, 1)}
+    assert [thread.values["trail"] for thread in threads] == [["first", "second"]] * 3
+    assert Counter(stage.visits) == {"first": 3, "second": 3}
+    assert claims >= 2 * len(rows)

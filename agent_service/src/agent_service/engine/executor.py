@@ -66,6 +66,8 @@ class Executor:
     retry_delay: timedelta
 
     throttle: throttling.Throttle
+    hand_on_steps: bool = False
+    """Ask each graph to drain as soon as a superstep is done."""
 
     def open(self, claim: run.Claim, pen: log.Pen) -> "Execution":
         asked = claim.run.payload
@@ -116,7 +118,10 @@ class Execution:
         """
         asked = self.claim.run
         await self._say("metadata", {RUN_ID: asked.run_id, "attempt": asked.attempt})
-        await self._say_where("started" if asked.attempt == 1 else "running")
+        if not self.claim.resumed:
+            await self._say_where("started")
+        elif asked.attempt > 1:
+            await self._say_where("running")
         try:
             async with asyncio.timeout(self._run_seconds) as clock:
                 await self._run_graph(clock)
@@ -261,6 +266,8 @@ class Execution:
             waits=self._durability(session) == "sync",
             has_mandate=session is not None,
         )
+        if self.shared.hand_on_steps:
+            self.saver.on_step = self.control.request_drain
         self.shape = self.shared.registry.fingerprint(graph)
         # Not by its own `copy`, which validates the whole graph anew.
         self.graph = copy.copy(graph)
