@@ -1,6 +1,7 @@
 """The service as a process: it starts, and leaves when it is told to."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import langgraph_sdk
+import psycopg
 import pytest
 
 from shared_schemas import keys, tokens
@@ -105,13 +107,33 @@ def test_graphs_that_cannot_be_read_stop_the_start_and_say_why_at_the_end(enviro
 
 
 @pytest.mark.parametrize("name", ["migrate", "serve", "worker"])
-def test_a_database_that_is_not_there_is_named_at_once_without_a_traceback(environment, name):
+def test_a_database_that_is_not_there_is_named_at_once_at_the_end(environment, name):
     environment["AGENT_DATABASE_URL"] = "postgresql://agent:hidden@/agents?host=/nowhere"
     command = [sys.executable, "-m", "agent_service", name]
 
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     assert ended.returncode == 1
-    assert "\nPostgreSQL cannot be used" in f"\n{ended.stderr}"
+    _, found, last_words = f"\n{ended.stderr}".partition("\nPostgreSQL cannot be used")
+    assert found
     assert "hidden" not in ended.stderr
-    assert "Traceback" not in ended.stderr
+    assert "Traceback" not in last_words
+
+
+def test_webhooks_are_listed_and_delivered_again(environment, database_url):
+    def command(*arguments):
+        line = [sys.executable, "-m", "agent_service", "webhooks", *arguments]
+        return subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO webhooks (webhook_id, run_id, sequence, url, body, attempts, abandoned_at)"
+            " VALUES (gen_random_uuid(), gen_random_uuid(), 1, 'http://django.test/', '{}', 10, now())"
+        )
+
+    [before] = [json.loads(line) for line in command("list").stdout.splitlines()]
+    again = command("redeliver", before["webhook_id"])
+    [after] = [json.loads(line) for line in command("list", "--open").stdout.splitlines()]
+
+    assert again.stdout == "1 to be delivered again\n"
+    assert (before["attempts"], after["attempts"], after["abandoned_at"]) == (10, 0, None)
