@@ -75,7 +75,7 @@ lock: $(STAMP)
 bench: $(STAMP)
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-## make chaos      kills both sides at every named point, holds all races, and judges what is left; ARGS="call. race"
+## make chaos      kills both sides at every named point, holds all races, attacks, storms; ARGS="call. race storm"
 chaos: $(STAMP)
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
