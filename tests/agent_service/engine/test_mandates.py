@@ -11,6 +11,7 @@ from agent_service.events import log
 from agent_service.testing import django
 from agent_service.tools import binding
 from shared_schemas import keys
+from shared_schemas.tools import GrantedModel
 
 
 class AddNote(BaseModel):
@@ -74,6 +75,22 @@ async def test_a_run_without_a_mandate_has_no_tools(services, worker, submission
 
     assert ended.error.code == "tool_not_granted"
     assert fake.requests == []
+
+
+@pytest.mark.parametrize(
+    "granted", [[], [GrantedModel(name="gpt-b", provider="openai")]], ids=["none", "another"]
+)
+async def test_a_model_that_the_session_does_not_grant_is_refused(
+    services, worker, mandated, end_of, fake, granted
+):
+    fake.models = granted
+    payload = run.Payload(input={"text": "hello"}, context={"model": "gpt-a"})
+
+    ended = await end_of(await services.queue.submit(mandated("adding", payload=payload)))
+
+    assert ended.error.code == "unknown_model"
+    assert "'gpt-a'" in ended.error.message
+    assert fake.effects == []
 
 
 async def test_the_run_token_dies_with_the_run(services, worker, mandated, end_of, fake, stage):
