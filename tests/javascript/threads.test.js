@@ -44,7 +44,7 @@ test("tool calls come with their output", options, async () => {
   }
 
   assert.deepEqual([...calls.keys()], ["add", "divide"]);
-  assert.equal(await calls.get("add").output, 3);
+  assert.equal(await calls.get("add").output, "3");
   await assert.rejects(calls.get("divide").output, /division by zero/);
   await thread.close();
 });
