@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from importlib import resources
 from uuid import UUID
 
+import orjson
 import psycopg
 import structlog
 from psycopg_pool import PoolTimeout
@@ -35,6 +36,9 @@ BACKLOG = 5000
 """So many events wait for PostgreSQL before their runs do."""
 
 PAGE_SIZE = 500
+
+READERS = 50
+"""Of one query."""
 
 SAFETY_POLL = timedelta(seconds=1)
 """How soon a waiting reader looks for itself, should its notification be lost."""
@@ -87,6 +91,13 @@ class Pen:
     """Called when somebody asked for the run's end."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    run_id: UUID
+    after: int
+    page: "asyncio.Future[list[RunEvent]]"
+
+
 @dataclass(slots=True, kw_only=True)
 class EventLog:
     """Writes events in batches and reads them, from this process or any other."""
@@ -95,6 +106,8 @@ class EventLog:
     _pending: list[tuple[Pen, RunEvent]] = field(default_factory=list, init=False)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _wanted: list[_Wanted] = field(default_factory=list, init=False)
+    _paging: asyncio.Task[None] | None = field(default=None, init=False)
     _readers: dict[str, set[asyncio.Event]] = field(default_factory=lambda: defaultdict(set), init=False)
 
     async def append(self, pen: Pen, event: str, data: str) -> None:
@@ -185,10 +198,39 @@ class EventLog:
             return await cursor.fetchone() is not None
 
     async def _page(self, run_id: UUID, after: int) -> list[RunEvent]:
-        values = {"run_id": run_id, "after": after, "limit": PAGE_SIZE}
+        """Return a run's next events; readers that ask at the same time are answered by one query."""
+        page: asyncio.Future[list[RunEvent]] = asyncio.get_running_loop().create_future()
+        self._wanted.append(_Wanted(run_id=run_id, after=after, page=page))
+        if self._paging is None or self._paging.done():
+            self._paging = asyncio.create_task(self._read_wanted())
+        return await page
+
+    async def _read_wanted(self) -> None:
+        while self._wanted:
+            wanted, self._wanted = self._wanted[:READERS], self._wanted[READERS:]
+            try:
+                pages = await self._pages(wanted)
+            except Exception as error:  # noqa: BLE001 - it is the readers'
+                for item in wanted:
+                    if not item.page.done():
+                        item.page.set_exception(error)
+            else:
+                for item, page in zip(wanted, pages, strict=True):
+                    if not item.page.done():
+                        item.page.set_result(page)
+
+    async def _pages(self, wanted: Sequence[_Wanted]) -> list[list[RunEvent]]:
+        values = {
+            "run_ids": [item.run_id for item in wanted],
+            "afters": [item.after for item in wanted],
+            "limit": PAGE_SIZE,
+        }
+        pages: list[list[RunEvent]] = [[] for _ in wanted]
         async with self.pool.connection() as connection:
             cursor = await connection.execute(QUERIES["read"], values)
-            return [RunEvent(**row) for row in await cursor.fetchall()]
+            for row in await cursor.fetchall():
+                pages[row.pop("place") - 1].append(RunEvent(**row))
+        return pages
 
     async def _write_pending(self) -> None:
         async with self._writing:
@@ -209,14 +251,19 @@ class EventLog:
 
     async def _insert(self, batch: Sequence[tuple[Pen, RunEvent]]) -> dict[UUID, str | None]:
         """Write the events of the runs that are still held, and return those with what was asked of them."""
-        values = {
-            "run_ids": [item.run_id for _, item in batch],
-            "epochs": [pen.epoch for pen, _ in batch],
-            "seqs": [item.seq for _, item in batch],
-            "events": [item.event for _, item in batch],
-            "data": [item.data for _, item in batch],
-            "times": [item.created_at for _, item in batch],
-        }
+        items = [
+            {
+                "run_id": item.run_id,
+                "epoch": pen.epoch,
+                "seq": item.seq,
+                "event": item.event,
+                "data": item.data,
+                "created_at": item.created_at,
+            }
+            for pen, item in batch
+        ]
+        # One text: psycopg quotes the items of arrays one by one, in Python.
+        values = {"batch": orjson.dumps(items).decode()}
         while True:
             try:
                 async with self.pool.connection() as connection:

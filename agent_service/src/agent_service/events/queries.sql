@@ -2,10 +2,9 @@
 
 -- name: write
 WITH batch AS (
-    SELECT * FROM unnest(
-        %(run_ids)s::uuid[], %(epochs)s::bigint[], %(seqs)s::bigint[], %(events)s::text[], %(data)s::text[],
-        %(times)s::timestamptz[]
-    ) AS item (run_id, epoch, seq, event, data, created_at)
+    SELECT * FROM json_to_recordset(%(batch)s::json) AS item (
+        run_id uuid, epoch bigint, seq bigint, event text, data text, created_at timestamptz
+    )
 ), held AS (
     SELECT runs.run_id, runs.epoch, runs.cancel_action
     FROM runs JOIN (SELECT DISTINCT run_id, epoch FROM batch) AS claimed USING (run_id, epoch)
@@ -36,10 +35,15 @@ WITH batch AS (
 SELECT pg_notify('mandate_events', %(wakes)s)
 
 -- name: read
-SELECT run_id, seq, event, data, created_at FROM run_events
-WHERE run_id = %(run_id)s AND seq > %(after)s
-ORDER BY seq
-LIMIT %(limit)s
+SELECT place, page.*
+FROM unnest(%(run_ids)s::uuid[], %(afters)s::bigint[]) WITH ORDINALITY AS wanted (wanted_id, after, place)
+CROSS JOIN LATERAL (
+    SELECT run_id, seq, event, data, created_at FROM run_events
+    WHERE run_id = wanted_id AND seq > after
+    ORDER BY seq
+    LIMIT %(limit)s
+) AS page
+ORDER BY place, seq
 
 -- name: last
 SELECT data FROM run_events WHERE run_id = %(run_id)s AND event = %(event)s ORDER BY seq DESC LIMIT 1
