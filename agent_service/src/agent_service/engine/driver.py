@@ -78,7 +78,7 @@ class PoolDriver(_Statements):
         super().__init__()
         self._pool = pool
         self._listener = listener
-        self._subscriptions: list[tuple[str, NotifyCallback]] = []
+        self._subscriptions: list[tuple[str, Callable[[str], None]]] = []
         self.matters: Callable[[str], bool] = lambda _: True
         """Which notifications are passed on."""
 
