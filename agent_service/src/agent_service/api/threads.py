@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import JSONResponse
 
 from agent_service.api import answers, extracting, payloads, states
 from agent_service.api.dependencies import Idempotency, Reader, Services, Writer
@@ -127,7 +128,7 @@ async def copy_thread(thread_id: UUID, caller: Writer, services: Services) -> an
     return answers.Thread.model_validate(await services.threads.copy(thread_id, owner=caller.subject))
 
 
-@router.get("/{thread_id}/state", responses=_FIND)
+@router.get("/{thread_id}/state", responses=_FIND, response_model=State)
 async def get_state(
     thread_id: UUID,
     caller: Reader,
@@ -135,7 +136,7 @@ async def get_state(
     *,
     subgraphs: bool = False,
     select: Select = [],  # noqa: B006 - FastAPI gives each request its own
-) -> State:
+) -> answers.ThreadState | Response:
     """Return the thread's latest state."""
     thread = await services.repository.thread(thread_id, owner=caller.subject)
     return _selected(await states.read(services, thread, subgraphs=subgraphs), select)
@@ -152,7 +153,7 @@ async def update_state(
     return answers.StateUpdated.model_validate({"checkpoint": answers.Checkpoint.of(after)})
 
 
-@router.get("/{thread_id}/state/{checkpoint_id}", responses=_FIND)
+@router.get("/{thread_id}/state/{checkpoint_id}", responses=_FIND, response_model=State)
 async def get_state_at(
     thread_id: UUID,
     checkpoint_id: UUID,
@@ -161,34 +162,36 @@ async def get_state_at(
     *,
     subgraphs: bool = False,
     select: Select = [],  # noqa: B006 - FastAPI gives each request its own
-) -> State:
+) -> answers.ThreadState | Response:
     """Return the thread's state at a checkpoint."""
     thread = await services.repository.thread(thread_id, owner=caller.subject)
     checkpoint = payloads.Checkpoint(checkpoint_id=str(checkpoint_id))
     return _selected(await states.read(services, thread, checkpoint=checkpoint, subgraphs=subgraphs), select)
 
 
-@router.post("/{thread_id}/state/checkpoint", responses=problems_for(404, 413, 415))
+@router.post("/{thread_id}/state/checkpoint", responses=problems_for(404, 413, 415), response_model=State)
 async def get_state_at_checkpoint(
     thread_id: UUID, body: payloads.StateRead, caller: Reader, services: Services
-) -> State:
+) -> answers.ThreadState | Response:
     """Return the thread's state at a checkpoint, of a subgraph too."""
     thread = await services.repository.thread(thread_id, owner=caller.subject)
     state = await states.read(services, thread, checkpoint=body.checkpoint, subgraphs=body.subgraphs)
     return _selected(state, body.select)
 
 
-@router.post("/{thread_id}/history", responses=problems_for(404, 413, 415))
+@router.post("/{thread_id}/history", responses=problems_for(404, 413, 415), response_model=list[State])
 async def get_history(
     thread_id: UUID, body: payloads.HistoryRead, caller: Reader, services: Services
-) -> list[State]:
+) -> list[answers.ThreadState] | Response:
     """Return the thread's states, latest first."""
     thread = await services.repository.thread(thread_id, owner=caller.subject)
-    return [_selected(state, body.select) for state in await states.history(services, thread, body)]
+    found = await states.history(services, thread, body)
+    return JSONResponse([state.only(body.select) for state in found]) if body.select else found
 
 
-def _selected(state: answers.ThreadState, names: list[str] | None) -> State:
-    return state.only(names) if names else state
+def _selected(state: answers.ThreadState, names: list[str] | None) -> answers.ThreadState | Response:
+    # As a response: some of a state's fields may look like a whole one, and would be filled up.
+    return JSONResponse(state.only(names)) if names else state
 
 
 def _parts(thread: answers.Thread, asked: payloads.ThreadSearch) -> answers.Json:

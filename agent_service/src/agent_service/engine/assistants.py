@@ -1,7 +1,7 @@
 """Assistants: one per graph, which nobody creates and everybody has, and those that people store."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib import resources
@@ -50,14 +50,17 @@ class Assistant:
     metadata: run.JsonObject
     created_at: datetime
     updated_at: datetime
+    stored: bool = True
+    """Somebody made it; it is not the one that a graph has by itself."""
 
     def config_of(self, given: run.JsonObject) -> run.JsonObject:
         """Return a run's configuration: its own, name by name, over the assistant's."""
+        if not self.stored:
+            return given
         merged = self.config | given
         for name in _NESTED:
-            parts = (self.config.get(name) or {}) | (given.get(name) or {})
-            if parts:
-                merged[name] = parts
+            merged[name] = (self.config.get(name) or {}) | (given.get(name) or {})
+        merged["metadata"] = self.metadata | merged["metadata"]
         return merged
 
     def context_of(self, given: run.JsonObject) -> run.JsonObject:
@@ -97,7 +100,7 @@ class Assistants:
 
     async def create(
         self,
-        fields: Mapping[str, Any],
+        given: Mapping[str, Any],
         *,
         assistant_id: UUID,
         owner: str,
@@ -109,10 +112,10 @@ class Assistants:
         Raises:
             RequestError: UNKNOWN_GRAPH, CONFLICT, or IDEMPOTENCY_KEY_REUSED.
         """
-        self._check_graph(fields["graph_id"])
+        self._check_graph(given["graph_id"])
         row = None
         if self._of_a_graph(str(assistant_id)) is None:
-            values = _stored_fields(fields) | {"assistant_id": assistant_id, "owner": owner}
+            values = _stored_fields(given) | {"assistant_id": assistant_id, "owner": owner}
             key = {
                 "key": idempotency and idempotency.key,
                 "digest": idempotency and idempotency.digest,
@@ -130,16 +133,16 @@ class Assistants:
                 return there
         raise exceptions.RequestError(ErrorCode.CONFLICT, f"Assistant {str(assistant_id)!r} exists already.")
 
-    async def update(self, named: str, fields: Mapping[str, Any], *, owner: str) -> Assistant:
+    async def update(self, named: str, given: Mapping[str, Any], *, owner: str) -> Assistant:
         """Add a version and put it in force; what is not given stays, and metadata is merged.
 
         Raises:
             RequestError: UNKNOWN_GRAPH; FORBIDDEN for the assistant of a graph.
         """
         assistant_id = (await self._own(named, owner=owner)).assistant_id
-        if fields.get("graph_id") is not None:
-            self._check_graph(fields["graph_id"])
-        values = _stored_fields(fields) | {"assistant_id": assistant_id, "owner": owner}
+        if given.get("graph_id") is not None:
+            self._check_graph(given["graph_id"])
+        values = _stored_fields(given) | {"assistant_id": assistant_id, "owner": owner}
         async with self.pool.connection() as connection, connection.transaction():
             await connection.execute(_QUERIES["lock_assistant"], values)
             await connection.execute(_QUERIES["add_version"], values)
@@ -175,7 +178,7 @@ class Assistants:
             RequestError: UNKNOWN_GRAPH.
         """
         found = await self.find(named, owner=owner)
-        if self._of_a_graph(str(found.assistant_id)):
+        if not found.stored:
             fits = metadata.items() <= found.metadata.items()
             return [found] if fits and not offset else []
         values = {"metadata": Jsonb(metadata), "limit": limit, "offset": offset}
@@ -207,7 +210,7 @@ class Assistants:
 
     async def _own(self, named: str, *, owner: str) -> Assistant:
         found = await self.find(named, owner=owner)
-        if self._of_a_graph(str(found.assistant_id)):
+        if not found.stored:
             raise exceptions.RequestError(
                 ErrorCode.FORBIDDEN, "The assistant of a graph is everybody's: create one of your own."
             )
@@ -250,14 +253,16 @@ def _of(graph: str) -> Assistant:
         metadata={"created_by": "system"},
         created_at=ALWAYS,
         updated_at=ALWAYS,
+        stored=False,
     )
 
 
-def _stored_fields(fields: Mapping[str, Any]) -> rows.Row:
-    objects = {name: fields.get(name) for name in ("config", "context", "metadata")}
-    texts = {name: fields.get(name) for name in ("graph_id", "name", "description")}
+def _stored_fields(given: Mapping[str, Any]) -> rows.Row:
+    objects = {name: given.get(name) for name in ("config", "context", "metadata")}
+    texts = {name: given.get(name) for name in ("graph_id", "name", "description")}
     return texts | {name: None if value is None else Jsonb(value) for name, value in objects.items()}
 
 
 def _assistant(row: rows.Row) -> Assistant:
-    return Assistant(**{name: row[name] for name in Assistant.__dataclass_fields__})
+    names = [item.name for item in fields(Assistant) if item.name in row]
+    return Assistant(**{name: row[name] for name in names})
