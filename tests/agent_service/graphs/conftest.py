@@ -91,6 +91,7 @@ class Course:
 
     def __init__(self):
         self.drafts: dict[int, TaskDraft] = {}
+        self.lessons: dict[int, int] = {}
         self.tests: dict[int, list[TaskTest] | list[SqlTest]] = {}
         self.tables: dict[int, str] = {}
         self.solutions: dict[int, str] = {}
@@ -99,12 +100,21 @@ class Course:
     def offer(self, subject):
         subject.offer("read_lesson", ReadLesson, self.read_lesson, effect=tools.Effect.READ)
         subject.offer("read_profile", ReadProfile, self.read_profile, effect=tools.Effect.READ)
+        subject.offer("read_task", TaskId, self.read_task, effect=tools.Effect.READ)
         subject.offer("add_tasks", AddTasks, self.add_tasks, return_direct=True)
         subject.offer("add_task_tests", AddTaskTests, self.add_task_tests, return_direct=True)
         subject.offer("add_sql_tests", AddSqlTests, self.add_sql_tests, return_direct=True)
         subject.offer("add_task_solution", AddTaskSolution, self.add_task_solution, return_direct=True)
         subject.offer("verify_task", TaskId, self.verify_task)
         subject.offer("publish_task", TaskId, self.publish_task, needs_approval=True)
+
+    def have(self, title, *, module_id, tests=()):
+        """Keep a draft that another agent made."""
+        task_id = 100 + len(self.drafts)
+        self.drafts[task_id] = TaskDraft(title=title, text="Do it.")
+        self.lessons[task_id] = module_id
+        self.tests[task_id] = [TaskTest.model_validate(test) for test in tests]
+        return task_id
 
     def read_lesson(self, call):
         title = LESSONS[call.module_id]
@@ -114,11 +124,20 @@ class Course:
     def read_profile(self, call):
         return {"name": "Mira", "level": "beginner", "goals": "Figures.", "notes": "Forgets to return."}
 
+    def read_task(self, call):
+        task = self.drafts[call.task_id]
+        tests = [test.model_dump(mode="json") for test in self.tests.get(call.task_id, [])]
+        if tests and call.task_id in self.tables:
+            tests = [{"create": self.tables[call.task_id], **test} for test in tests]
+        module_id = self.lessons[call.task_id]
+        return {"module_id": module_id, "title": task.title, "text": task.text, "tests": tests}
+
     def add_tasks(self, call):
         added = []
         for task in call.tasks:
             task_id = 100 + len(self.drafts)
             self.drafts[task_id] = task
+            self.lessons[task_id] = call.module_id
             added.append({"task_id": task_id, "title": task.title})
         return {"tasks": added}
 
@@ -205,21 +224,30 @@ async def catalogue(provider):
 
 
 @pytest.fixture
-async def author(session, catalogue):
-    async def build(model="gpt-4.1"):
+async def graph_named(session, catalogue):
+    """Build a bundled graph; `only` narrows the mandate's tools."""
+
+    async def build(name, model="gpt-4.1", *, only=None):
         graphs = await registry.load()
-        graph = await graphs.build(
-            "practice_author", tools=binding.bind(session.tools), model=catalogue.get(model)
-        )
+        offered = [tool for tool in session.tools if only is None or tool.name in only]
+        graph = await graphs.build(name, tools=binding.bind(offered), model=catalogue.get(model))
         return graph.copy({"checkpointer": InMemorySaver(serde=checkpointing.serializer())})
 
     return build
 
 
 @pytest.fixture
+async def author(graph_named):
+    async def build(model="gpt-4.1"):
+        return await graph_named("practice_author", model)
+
+    return build
+
+
+@pytest.fixture
 def run(session):
-    async def run_graph(graph, given):
-        config = {"configurable": {"thread_id": "thread"}, "recursion_limit": 100}
+    async def run_graph(graph, given, thread_id="thread"):
+        config = {"configurable": {"thread_id": thread_id}, "recursion_limit": 100}
         return await graph.ainvoke(given, config, context={"session": session}, durability="sync")
 
     return run_graph

@@ -183,5 +183,49 @@ async def test_a_graph_without_model_fails_only_when_it_asks_one():
 async def test_the_bundled_graphs_load():
     graphs = await registry.load()
 
-    assert graphs.names() == ["practice_author", "research"]
+    assert graphs.names() == [
+        "practice_author",
+        "practice_conditions",
+        "practice_solution",
+        "practice_tests",
+        "research",
+    ]
     assert "module_id" in graphs.schemas("practice_author").input_schema["properties"]
+
+
+@pytest.fixture
+def prompted(declare, tmp_path):
+    """Declare a graph whose prompts are in a folder, with some text or none."""
+
+    def write(text=None):
+        path = declare(counter="./graphs.py:compiled")
+        rules = {"mandate": {"graphs": {"counter": {"prompts": "templates"}}}}
+        path.write_text(json.dumps(json.loads(path.read_text()) | rules))
+        (tmp_path / "templates").mkdir(exist_ok=True)
+        if text is not None:
+            (tmp_path / "templates" / "ask.md").write_text(text)
+        return path
+
+    return write
+
+
+async def test_prompts_have_a_version_by_their_content(prompted):
+    versions = [
+        (await registry.load(prompted(text))).prompt_version("counter") for text in ("Ask.", "Ask.", "Beg.")
+    ]
+
+    assert versions[0] == versions[1] != versions[2]
+
+
+async def test_prompts_that_are_not_there_stop_the_service(prompted):
+    with pytest.raises(exceptions.ConfigurationError, match="no prompt templates"):
+        await registry.load(prompted())
+
+
+async def test_each_bundled_graph_has_prompts_of_its_own():
+    graphs = await registry.load()
+
+    versions = {graphs.prompt_version(name) for name in graphs.names()}
+
+    assert None not in versions
+    assert len(versions) == len(graphs.names())

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
@@ -14,6 +15,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent_service import exceptions
+from agent_service.graphs import templates
 
 BUNDLED = Path(__file__).with_name("langgraph.json")
 
@@ -28,6 +30,9 @@ class Rules(BaseModel):
 
     timeout: float | None = Field(default=None, gt=0)
     """Seconds of one run, instead of `AGENT_RUN_TIMEOUT`."""
+
+    prompts: str | None = None
+    """The folder of its prompt templates, from the file's own; each run notes the version of what is in it."""
 
 
 class Own(BaseModel):
@@ -53,15 +58,37 @@ class Declaration(BaseModel):
         return self
 
 
-def load(path: Path) -> tuple[dict[str, Any], dict[str, Rules]]:
-    """Return what each graph's name stands for, and the rules for those that have some.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What a `langgraph.json` names."""
+
+    sources: dict[str, Any]
+    """What each graph's name stands for."""
+
+    rules: dict[str, Rules]
+    """For the graphs that have some."""
+
+    prompt_versions: dict[str, str]
+    """For the graphs whose rules name a folder of prompts."""
+
+
+def load(path: Path) -> Loaded:
+    """Return the graphs of a file, with what is said of them.
 
     Raises:
         ConfigurationError: a file cannot be read, or does not hold what it should.
     """
     declared = _read(path)
-    sources = {name: _find(name, place, path.parent) for name, place in declared.graphs.items()}
-    return sources, declared.mandate.graphs
+    rules = declared.mandate.graphs
+    return Loaded(
+        sources={name: _find(name, place, path.parent) for name, place in declared.graphs.items()},
+        rules=rules,
+        prompt_versions={
+            name: templates.version(path.parent / rule.prompts)
+            for name, rule in rules.items()
+            if rule.prompts
+        },
+    )
 
 
 def _read(path: Path) -> Declaration:

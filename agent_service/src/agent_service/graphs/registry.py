@@ -74,6 +74,9 @@ class Registry:
     rules: dict[str, loading.Rules] = field(default_factory=dict)
     """By name, where a graph has some."""
 
+    prompt_versions: dict[str, str] = field(default_factory=dict)
+    """By the name of the graph, where its prompts are in a folder that the file names."""
+
     plain: dict[str, Graph] = field(default_factory=dict)
     """Each graph without model and tools: for its schemas and its drawing."""
 
@@ -90,6 +93,10 @@ class Registry:
 
     def rules_of(self, name: str) -> loading.Rules:
         return self.rules.get(name, _NO_RULES)
+
+    def prompt_version(self, name: str) -> str | None:
+        """Return the version of a graph's prompts, if they are in files."""
+        return self.prompt_versions.get(name)
 
     async def build(
         self,
@@ -166,8 +173,8 @@ async def load(path: Path | None = None) -> Registry:
     Raises:
         ConfigurationError: one cannot be loaded or built; the message names its place and the cause.
     """
-    sources, rules = loading.load(path or loading.BUNDLED)
-    registry = Registry(sources=sources, rules=rules)
+    loaded = loading.load(path or loading.BUNDLED)
+    registry = Registry(sources=loaded.sources, rules=loaded.rules, prompt_versions=loaded.prompt_versions)
     for name, source in registry.sources.items():
         try:
             registry.plain[name] = await _build(name, source, tools=(), model=registry.no_model, config={})

@@ -11,7 +11,7 @@ from langgraph.types import Send
 
 from agent_service import exceptions
 from agent_service.graphs import agents, inputs
-from agent_service.graphs.practice_author import prompts, schemas, tasks
+from agent_service.graphs.practice_author import material, prompts, schemas, tasks
 from agent_service.tools import binding
 from shared_schemas.problems import ErrorCode
 from shared_schemas.tools import ToolCallStatus
@@ -38,13 +38,12 @@ def make_graph(model: BaseChatModel, tools: Sequence[BaseTool]) -> agents.Agent:
 
 
 async def read(state: schemas.State, runtime: Runtime[Any]) -> dict[str, Any]:
-    """Read the lesson and, if there is one, the student's profile."""
+    """Read what the tasks are written from."""
     assignment = inputs.checked(schemas.Assignment, state)
-    lesson = await _read(runtime, "read_lesson", {"module_id": assignment.module_id})
-    student = None
-    if assignment.student_id is not None:
-        student = await _read(runtime, "read_profile", {"student_id": assignment.student_id})
-    return {"count": assignment.count, "material": {"lesson": lesson, "student": student}}
+    read_from = await material.of_lesson(
+        runtime, module_id=assignment.module_id, student_id=assignment.student_id
+    )
+    return {"count": assignment.count, "material": read_from}
 
 
 class Steps:
@@ -57,13 +56,7 @@ class Steps:
 
     async def draft(self, state: schemas.State) -> dict[str, Any]:
         question = prompts.to_draft(state["material"], count=state["count"])
-        answer = await self.drafter.ainvoke({"messages": question})
-        arguments, result = agents.called(answer["messages"], "add_tasks")
-        drafts = [
-            schemas.Draft(task_id=added["task_id"], title=added["title"], text=asked["text"])
-            for added, asked in zip(result["tasks"], arguments["tasks"], strict=True)
-        ]
-        return {"drafts": drafts}
+        return {"drafts": await tasks.drafted(self.drafter, question)}
 
     async def choose(self, state: schemas.State) -> dict[str, Any]:
         verified = {report["id"] for report in state["reports"] if report["verified"]}
@@ -93,15 +86,6 @@ async def publish(state: schemas.State, runtime: Runtime[Any]) -> dict[str, Any]
         is_declined = answer.status is ToolCallStatus.DECLINED
         (result["declined"] if is_declined else result["published"]).append(choice)
     return {"result": result}
-
-
-async def _read(runtime: Runtime[Any], tool: str, arguments: dict[str, int]) -> Any:
-    answer = await binding.call_from_node(runtime, tool, arguments, step=tool)
-    if answer.truncated:
-        raise exceptions.RunFailed(
-            ErrorCode.TOOL_FAILED, f"The answer of {tool!r} is too large to write from: {answer.note}"
-        )
-    return answer.result
 
 
 def _each_task(state: schemas.State) -> list[Send] | Literal["author"]:

@@ -35,7 +35,7 @@ def build(model: BaseChatModel, tools: Sequence[BaseTool]) -> agents.Agent:
     builder.add_edge(START, "write_tests")
     builder.add_edge("write_tests", "write_solution")
     builder.add_edge("write_solution", "verify")
-    builder.add_conditional_edges("verify", _after_verifying, ["repair", END])
+    builder.add_conditional_edges("verify", after_verifying, ["repair", END])
     builder.add_edge("repair", "verify")
     return builder.compile()
 
@@ -44,25 +44,21 @@ class Steps:
     """The steps that ask a model."""
 
     def __init__(self, model: BaseChatModel, tools: dict[str, BaseTool]) -> None:
-        self.testers = {
-            language: agents.make(model, _some(tools, testing), name="tester")
-            for language, testing in TESTING.items()
-        }
-        self.solver = agents.make(model, _some(tools, SOLVING), name="solver")
+        self.testers = testers(model, tools)
+        self.solver = agents.make(model, some(tools, SOLVING), name="solver")
         self.repairers = {
-            language: agents.make(model, _some(tools, testing, SOLVING), name="repairer")
+            language: agents.make(model, some(tools, testing, SOLVING), name="repairer")
             for language, testing in TESTING.items()
         }
 
     async def write_tests(self, state: schemas.TaskState) -> dict[str, Any]:
         language = state["material"]["lesson"]["language"]
-        answer = await _ask(self.testers[language], prompts.to_test(state["material"], state["task"]))
-        arguments, _ = agents.called(answer, TESTING[language])
-        return {"tests": _tests(arguments), "round": 0}
+        question = prompts.to_test(state["material"], state["task"])
+        return {"tests": await tested(self.testers[language], question, language=language), "round": 0}
 
     async def write_solution(self, state: schemas.TaskState) -> dict[str, Any]:
-        answer = await _ask(self.solver, prompts.to_solve(state["material"], state["task"], state["tests"]))
-        agents.called(answer, SOLVING)
+        question = prompts.to_solve(state["material"], state["task"], state["tests"])
+        await solved(self.solver, question)
         return {}
 
     async def repair(self, state: schemas.TaskState) -> dict[str, Any]:
@@ -71,6 +67,34 @@ class Steps:
         answer = await _ask(self.repairers[language], question)
         arguments, _ = agents.called(answer, TESTING[language], SOLVING)
         return {"tests": _tests(arguments) or state["tests"]}
+
+
+def testers(model: BaseChatModel, tools: dict[str, BaseTool]) -> dict[str, agents.Agent]:
+    """Make the agents that write tests, by the language of the lesson."""
+    return {
+        language: agents.make(model, some(tools, testing), name="tester")
+        for language, testing in TESTING.items()
+    }
+
+
+async def drafted(drafter: agents.Agent, question: list[AnyMessage]) -> list[schemas.Draft]:
+    """Have tasks drafted, and return them as Django keeps them."""
+    arguments, result = agents.called(await _ask(drafter, question), "add_tasks")
+    return [
+        schemas.Draft(task_id=added["task_id"], title=added["title"], text=asked["text"])
+        for added, asked in zip(result["tasks"], arguments["tasks"], strict=True)
+    ]
+
+
+async def tested(tester: agents.Agent, question: list[AnyMessage], *, language: str) -> list[Any]:
+    """Have a task's tests written, and return them."""
+    arguments, _ = agents.called(await _ask(tester, question), TESTING[language])
+    return _tests(arguments)
+
+
+async def solved(solver: agents.Agent, question: list[AnyMessage]) -> None:
+    """Have a task's solution written."""
+    agents.called(await _ask(solver, question), SOLVING)
 
 
 async def verify(state: schemas.TaskState, runtime: Runtime[Any]) -> dict[str, Any]:
@@ -87,7 +111,8 @@ async def verify(state: schemas.TaskState, runtime: Runtime[Any]) -> dict[str, A
     return {"round": state["round"] + 1, "failures": verdict["failures"], "reports": [report]}
 
 
-def _after_verifying(state: schemas.TaskState) -> Literal["repair", "__end__"]:
+def after_verifying(state: schemas.TaskState) -> Literal["repair", "__end__"]:
+    """Repair once what is wrong."""
     return "repair" if state["failures"] and state["round"] < MAX_ROUNDS else "__end__"
 
 
@@ -103,5 +128,6 @@ def _tests(arguments: dict[str, Any]) -> list[Any]:
     return tables + tests
 
 
-def _some(tools: dict[str, BaseTool], *names: str) -> list[BaseTool]:
+def some(tools: dict[str, BaseTool], *names: str) -> list[BaseTool]:
+    """Return the tools of these names, as far as the mandate has them."""
     return [tools[name] for name in names if name in tools]

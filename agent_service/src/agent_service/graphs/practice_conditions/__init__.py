@@ -1,0 +1,1 @@
+"""The graph of the agent that drafts a lesson's tasks."""

@@ -1,0 +1,1 @@
+"""The graph of the agent that writes a task's tests."""
