@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from mandate.models import AiStatus
 from mandate.services import drafts
-from practice import models, services
+from practice import chains, models, services
 
 
 def _person(request: HttpRequest) -> AbstractUser:
@@ -81,3 +81,37 @@ class TaskAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the s
     def has_publish_permission(self, request: HttpRequest) -> bool:
         """Tell whether the person may run the actions above."""
         return request.user.has_perm("practice.publish_task")
+
+
+class ChainStepInline(admin.TabularInline):  # type: ignore[type-arg]  # generic in the stubs only
+    model = models.ChainStep
+    fields = readonly_fields = ("kind", "task", "run", "status", "refused")
+    extra = 0
+    can_delete = False
+
+    @admin.display()
+    def status(self, step: models.ChainStep) -> str:
+        """Return how the step's run stands."""
+        return str(step.run.status) if step.run else "not started"
+
+    def has_add_permission(self, *_: Any) -> bool:
+        return False
+
+
+@admin.register(models.Chain)
+class ChainAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
+    """Chains are started over the API and by a module's action; here they are watched."""
+
+    list_display = ("module", "student", "count", "started_by", "created_at")
+    list_select_related = ("module", "student", "started_by")
+    readonly_fields = ("module", "student", "count", "model", "started_by", "created_at")
+    inlines = (ChainStepInline,)
+    actions = ("go_on",)
+
+    @admin.action(description="Start the steps that were refused", permissions=["change"])
+    def go_on(self, request: HttpRequest, queryset: QuerySet[models.Chain]) -> None:
+        started = sum(chains.go_on(chain) for chain in queryset)
+        self.message_user(request, f"{started} started.")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 - its base's
+        return False

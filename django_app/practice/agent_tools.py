@@ -20,6 +20,11 @@ def _students(
     return models.StudentProfile.objects.all()
 
 
+@tools.records(models.Task)
+def _tasks(context: tools.Context) -> QuerySet[models.Task]:
+    return selectors.tasks_for(context.agent_user)
+
+
 @tools.tool(scope="practice:read", effect=tools.Effect.READ)
 def read_lesson(context: tools.Context, call: schemas.ReadLesson) -> schemas.Lesson:
     """Read a published lesson of the course: its title, language and whole text."""
@@ -79,6 +84,21 @@ def read_profile(context: tools.Context, call: schemas.ReadProfile) -> schemas.P
     )
 
 
+@tools.tool(scope="practice:read", effect=tools.Effect.READ)
+def read_task(context: tools.Context, call: schemas.ReadTask) -> schemas.TaskRead:
+    """Read one of your tasks, or a draft of an agent that you work with: its text and its tests."""
+    task = context.visible(models.Task).select_related("module").get(pk=call.task_id)
+    return schemas.TaskRead(
+        task_id=task.pk,
+        module_id=task.module_id,
+        language=task.module.language,
+        title=task.title,
+        text=task.text,
+        starting_code=task.starting_code,
+        tests=task.tests,
+    )
+
+
 def _remove_added(context: tools.Context, call: schemas.AddTasks, answer: schemas.TasksAdded) -> None:  # noqa: ARG001 - what every such function takes
     services.remove_drafts([task.task_id for task in answer.tasks], of=context.agent_user)
 
@@ -101,7 +121,7 @@ def add_tasks(context: tools.Context, call: schemas.AddTasks) -> schemas.TasksAd
 )
 def add_task_tests(context: tools.Context, call: schemas.AddTaskTests) -> schemas.TestsAdded:
     """Give one of your draft Python tasks its tests. Earlier tests of the task are replaced."""
-    services.set_tests(_own(context, call.task_id), call.tests)
+    services.set_tests(_visible(context, call.task_id), call.tests)
     return schemas.TestsAdded(task_id=call.task_id, tests=len(call.tests))
 
 
@@ -114,7 +134,7 @@ def add_task_tests(context: tools.Context, call: schemas.AddTaskTests) -> schema
 )
 def add_sql_tests(context: tools.Context, call: schemas.AddSqlTests) -> schemas.TestsAdded:
     """Give one of your draft SQL tasks its tables and tests. Earlier ones of the task are replaced."""
-    services.set_sql_tests(_own(context, call.task_id), call.tests, create=call.create)
+    services.set_sql_tests(_visible(context, call.task_id), call.tests, create=call.create)
     return schemas.TestsAdded(task_id=call.task_id, tests=len(call.tests))
 
 
@@ -127,12 +147,12 @@ def add_sql_tests(context: tools.Context, call: schemas.AddSqlTests) -> schemas.
 )
 def add_task_solution(context: tools.Context, call: schemas.AddTaskSolution) -> schemas.SolutionAdded:
     """Give one of your draft tasks its solution. An earlier solution of the task is replaced."""
-    services.set_solution(_own(context, call.task_id), call.code)
+    services.set_solution(_visible(context, call.task_id), call.code)
     return schemas.SolutionAdded(task_id=call.task_id)
 
 
 def _check(context: tools.Context, call: schemas.VerifyTask) -> services.Check:
-    return services.check(context.owned(models.Task).select_related("module").get(pk=call.task_id))
+    return services.check(context.visible(models.Task).select_related("module").get(pk=call.task_id))
 
 
 @tools.tool(
@@ -146,7 +166,7 @@ def verify_task(
     context: tools.Context, call: schemas.VerifyTask, checked: services.Check
 ) -> schemas.TaskVerified:
     """Run one of your draft tasks' solution against its tests, and get every failing case."""
-    services.record_verdict(_own(context, call.task_id), checked)
+    services.record_verdict(_visible(context, call.task_id), checked)
     verdict = checked.verdict
     return schemas.TaskVerified(task_id=call.task_id, passed=verdict.passed, failures=verdict.failures)
 
@@ -163,7 +183,8 @@ def _publish_message(context: tools.Context, call: schemas.PublishTask) -> str:
 )
 def publish_task(context: tools.Context, call: schemas.PublishTask) -> schemas.TaskPublished:
     """Ask a person to show one of your verified tasks to students. They may refuse."""
-    task = _own(context, call.task_id)
+    task = context.owned(models.Task).select_for_update().get(pk=call.task_id)
+    context.link(task)
     assert context.approved_by is not None, "the tool is declared with an approval"
     services.publish(task, by=context.approved_by)
     return schemas.TaskPublished(
@@ -171,7 +192,7 @@ def publish_task(context: tools.Context, call: schemas.PublishTask) -> schemas.T
     )
 
 
-def _own(context: tools.Context, task_id: int) -> models.Task:
-    task = context.owned(models.Task).select_for_update().get(pk=task_id)
+def _visible(context: tools.Context, task_id: int) -> models.Task:
+    task = context.visible(models.Task).select_for_update().get(pk=task_id)
     context.link(task)
     return task

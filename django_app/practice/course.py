@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 from django.db import transaction
 from rest_framework.authtoken.models import Token
 
@@ -25,6 +26,21 @@ AUTHOR_TOOLS = (
     "publish_task",
 )
 
+TEAM = "practice-team"
+"""The group that lets the next three agents work on each other's drafts."""
+
+CONDITIONS, TESTS, SOLUTION = "practice-conditions", "practice-tests", "practice-solution"
+TEAM_TOOLS = {
+    CONDITIONS: ("read_lesson", "read_profile", "add_tasks"),
+    TESTS: ("read_lesson", "read_profile", "read_task", "add_task_tests", "add_sql_tests"),
+    SOLUTION: ("read_lesson", "read_profile", "read_task", "add_task_solution", "verify_task"),
+}
+_TEAM_NAMES = {
+    CONDITIONS: ("Task conditions", "Drafts several practice tasks for a lesson, in one pass."),
+    TESTS: ("Task tests", "Writes the tests of a draft task from its text."),
+    SOLUTION: ("Task solutions", "Writes a draft task's solution and runs it against the tests."),
+}
+
 RESEARCHER = "research"
 RESEARCHER_TOOLS = ("search_course",)
 
@@ -41,6 +57,7 @@ def load(*, default_model: str, folder: Path = FOLDER) -> Mapping[str, int]:
     for student in course["students"]:
         models.StudentProfile.objects.update_or_create(slug=student["slug"], defaults=student)
     _ensure_author(default_model)
+    _ensure_team(default_model)
     _ensure_researcher(default_model)
     return {"lessons": len(course["modules"]), "students": len(course["students"])}
 
@@ -67,6 +84,22 @@ def _ensure_author(default_model: str) -> None:
         tools=AUTHOR_TOOLS,
         start_permission="practice.add_task",
     )
+
+
+def _ensure_team(default_model: str) -> None:
+    team, _ = Group.objects.get_or_create(name=TEAM)
+    for slug, allowed in TEAM_TOOLS.items():
+        name, description = _TEAM_NAMES[slug]
+        agent = agents.ensure(
+            slug,
+            name=name,
+            description=description,
+            graph=slug.replace("-", "_"),
+            default_model=default_model,
+            tools=allowed,
+            start_permission="practice.add_task",
+        )
+        agent.user.groups.add(team)
 
 
 def _ensure_researcher(default_model: str) -> None:

@@ -1,5 +1,6 @@
 """Lessons, students, and tasks that an agent may draft."""
 
+from django.conf import settings
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVector
 from django.db import models
@@ -108,3 +109,60 @@ class Task(AgentOwned):
 
     def __str__(self) -> str:
         return self.title
+
+
+class Chain(models.Model):
+    """The work of three agents on one lesson: conditions, then tests and a solution for each task."""
+
+    module = models.ForeignKey(Module, on_delete=models.PROTECT, related_name="+")
+    student = models.ForeignKey(
+        StudentProfile, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    count = models.PositiveSmallIntegerField()
+    model = models.CharField(max_length=100, blank=True)
+    """Of all its runs; each agent's own where it is empty."""
+
+    started_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("-created_at", "-pk")
+
+    def __str__(self) -> str:
+        return f"{self.module}, {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class ChainStep(models.Model):
+    """One run of a chain, or the reason why it could not be started."""
+
+    class Kind(models.TextChoices):
+        CONDITIONS = "conditions", "conditions"
+        TESTS = "tests", "tests"
+        SOLUTION = "solution", "solution"
+
+    chain = models.ForeignKey(Chain, on_delete=models.CASCADE, related_name="steps")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    """What it works on; the conditions work on the lesson."""
+
+    run = models.OneToOneField(
+        "mandate.Run", on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+    )
+    refused = models.TextField(blank=True)
+    """Why no run was started; empty once there is one."""
+
+    class Meta:
+        ordering = ("pk",)
+        constraints = (
+            models.UniqueConstraint(
+                name="practice_step_once", fields=("chain", "kind", "task"), nulls_distinct=False
+            ),
+            models.CheckConstraint(
+                name="practice_step_has_run_or_reason",
+                condition=models.Q(run__isnull=False, refused="")
+                | (models.Q(run__isnull=True) & ~models.Q(refused="")),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.task or self.chain}"

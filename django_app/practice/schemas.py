@@ -3,6 +3,7 @@
 import ast
 from enum import StrEnum
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
@@ -102,6 +103,26 @@ class Profile(Answer):
     level: str = Field(description="How far the student is: 'beginner', 'intermediate' or 'advanced'.")
     goals: str = Field(description="What the student wants to learn, and for what.")
     notes: str = Field(description="What a teacher noticed: strengths, gaps, interests.")
+
+
+class ReadTask(tools.Schema):
+    """Which task to read."""
+
+    task_id: TaskId
+
+
+class TaskRead(Answer):
+    """A task as it is now; its solution is not shown."""
+
+    task_id: TaskId
+    module_id: ModuleId
+    language: str = Field(description="What its lesson teaches: 'python' or 'sql'.")
+    title: str = Field(description="The task's title.")
+    text: str = Field(description="What the student has to do, in Markdown.")
+    starting_code: str = Field(description="What the student's editor holds at first.")
+    tests: list[JsonValue] = Field(
+        description="Its tests, each with what 'add_task_tests' or 'add_sql_tests' was given; empty at first."
+    )
 
 
 class TaskDraft(tools.Schema):
@@ -310,3 +331,33 @@ class TaskPublished(Answer):
     task_id: TaskId
     title: str = Field(description="The task's title.")
     approved_by: str = Field(description="The name of the person who approved it.")
+
+
+class StartChain(tools.Schema):
+    """What three agents are to write; sent by a person."""
+
+    module_id: ModuleId
+    student_id: StudentId | None = None
+    count: int = Field(default=3, ge=1, le=MAX_TASKS)
+    model: str = Field(default="", max_length=100)
+
+
+class ChainStep(Answer):
+    """One step, as a person reads it."""
+
+    kind: str
+    task_id: int | None
+    run_id: UUID | None
+    status: str
+    """The run's, or `refused`."""
+
+    refused: str
+    verified: bool | None
+    """Whether the task's solution passes its tests; nothing for the conditions."""
+
+
+class ChainProgress(Answer):
+    """How far a chain is."""
+
+    chain_id: int
+    steps: list[ChainStep]

@@ -1,7 +1,10 @@
 """What people and agents may read of the course."""
 
-from django.db.models import QuerySet
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser
+from django.db.models import Q, QuerySet
 
+from mandate.models import AiStatus
 from practice import models
 
 
@@ -13,3 +16,14 @@ def lessons() -> QuerySet[models.Module]:
 def published_tasks() -> QuerySet[models.Task]:
     """Return the tasks that students see."""
     return models.Task.objects.filter(active=True, module__published=True)
+
+
+def tasks_for(agent: AbstractBaseUser) -> QuerySet[models.Task]:
+    """Return what an agent's account may see: what it made, and the drafts of the agents that it shares a group with.
+
+    A group of Django's is how people say that agents work together. What people have decided about, or
+    published, is not shared, and neither is what people made themselves.
+    """
+    colleagues = get_user_model().objects.filter(mandate_agent__isnull=False, groups__user=agent.pk)
+    shared = Q(ai_user__in=colleagues, ai_status=AiStatus.DRAFT, active=False)
+    return models.Task.objects.filter(Q(ai_user=agent.pk) | shared)

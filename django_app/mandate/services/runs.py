@@ -21,7 +21,7 @@ from django.contrib.auth.models import AbstractBaseUser, AbstractUser
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from mandate import exceptions, models, notifications
+from mandate import exceptions, models, notifications, signals
 from mandate.models.run import ACTIVE, ENDED, LEGAL_MOVES
 from mandate.services import mandates, notes, outbox
 from shared_schemas import crashing, json_values
@@ -74,6 +74,7 @@ def move(run: models.Run, status: RunStatus, *, failure: Failure | None = None) 
     notifications.notify(notifications.RUNS, str(run.pk))
     if run.is_ended:
         revoke_sessions(run)
+        signals.run_ended.send(models.Run, run=run)
 
 
 def _note_move(run: models.Run, status: RunStatus, failure: Failure | None) -> None:

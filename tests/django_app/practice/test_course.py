@@ -18,7 +18,7 @@ def test_loading_twice_changes_nothing(capsys):
 
     second = list(models.Module.objects.values()), list(models.StudentProfile.objects.values())
     assert first == second
-    assert (Agent.objects.count(), get_user_model().objects.count()) == (2, 2)
+    assert (Agent.objects.count(), get_user_model().objects.count()) == (5, 5)
 
 
 def test_a_loaded_lesson_is_brought_up_to_date(tmp_path):

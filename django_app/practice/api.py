@@ -1,0 +1,78 @@
+"""The people's API of chains: have tasks written by three agents, and see how far they are."""
+
+from django.contrib.auth.models import AbstractUser
+from django.db.models import QuerySet
+from pydantic import ValidationError
+from rest_framework.generics import get_object_or_404
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from mandate import exceptions
+from practice import chains, models, schemas, selectors
+from shared_schemas.problems import ErrorCode
+
+
+class Chains(APIView):
+    """`/api/practice/chains/`."""
+
+    permission_classes = (IsAuthenticated,)
+
+    def post(self, request: Request) -> Response:
+        asked = _parsed(request)
+        student = asked.student_id and get_object_or_404(models.StudentProfile, pk=asked.student_id)
+        chain = chains.start(
+            module=get_object_or_404(selectors.lessons(), pk=asked.module_id),
+            student=student or None,
+            count=asked.count,
+            model=asked.model,
+            by=_person(request),
+        )
+        return Response(_described(chain), status=202)
+
+
+class Chain(APIView):
+    """`/api/practice/chains/{id}/`."""
+
+    permission_classes = (IsAuthenticated,)
+
+    def get(self, request: Request, chain_id: int) -> Response:
+        return Response(_described(get_object_or_404(_own(request), pk=chain_id)))
+
+
+def _own(request: Request) -> QuerySet[models.Chain]:
+    return models.Chain.objects.filter(started_by=_person(request).pk)
+
+
+def _described(chain: models.Chain) -> object:
+    steps = chain.steps.select_related("run", "task")
+    progress = schemas.ChainProgress(
+        chain_id=chain.pk,
+        steps=[
+            schemas.ChainStep(
+                kind=step.kind,
+                task_id=step.task_id,
+                run_id=step.run_id,
+                status=step.run.status if step.run else "refused",
+                refused=step.refused,
+                verified=step.task.verified if step.task else None,
+            )
+            for step in steps
+        ],
+    )
+    return progress.model_dump(mode="json")
+
+
+def _parsed(request: Request) -> schemas.StartChain:
+    try:
+        return schemas.StartChain.model_validate_json(request.body)
+    except ValidationError as error:
+        raise exceptions.RequestRefused.by_schema(
+            ErrorCode.INVALID_REQUEST, "The body is not a request for a chain.", error
+        ) from None
+
+
+def _person(request: Request) -> AbstractUser:
+    assert isinstance(request.user, AbstractUser), "the permission classes let nobody unknown in"
+    return request.user

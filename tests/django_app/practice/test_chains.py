@@ -1,0 +1,228 @@
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.db import transaction
+
+from mandate import exceptions, signals, testing
+from mandate import models as mandate_models
+from mandate.services import runs
+from practice import chains, course, models
+from shared_schemas.problems import ErrorCode
+from shared_schemas.runs import RunStatus
+
+TASKS = {"tasks": [{"title": f"Task {name}", "text": "Write a function that doubles."} for name in "ab"]}
+
+
+@pytest.fixture
+def teacher(db):
+    course.load(default_model="gpt-4.1-mini")
+    person = get_user_model().objects.create_user("teacher")
+    person.user_permissions.add(Permission.objects.get(codename="add_task"))
+    return person
+
+
+@pytest.fixture
+def chain(teacher):
+    return chains.start(module=models.Module.objects.get(slug="functions"), by=teacher, count=2)
+
+
+@pytest.fixture
+def draft(post):
+    """Let the first agent draft two tasks."""
+
+    def add(chain):
+        run = runs_of(chain, "conditions").get()
+        answer = post(run, "add_tasks", TASKS | {"module_id": chain.module_id})
+        return [task["task_id"] for task in answer.result["tasks"]]
+
+    return add
+
+
+@pytest.fixture
+def post():
+    """Call a tool in a run that a worker has begun; of a refusal, return the code."""
+
+    def call(run, tool, arguments):
+        with transaction.atomic():
+            runs.begin(runs.locked(run.pk))
+        run.refresh_from_db()
+        try:
+            return testing.call_tool(tool, arguments, run=run)
+        except exceptions.MandateError as refused:
+            return refused.code
+
+    return call
+
+
+def runs_of(chain, kind):
+    steps = models.ChainStep.objects.filter(chain=chain, kind=kind, run__isnull=False)
+    return mandate_models.Run.objects.filter(pk__in=steps.values("run")).order_by("created_at")
+
+
+@transaction.atomic
+def end(run, status=RunStatus.COMPLETED):
+    run = runs.locked(run.pk)
+    if run.status == RunStatus.PENDING:
+        runs.begin(run)
+    runs.move(run, status)
+
+
+def test_three_agents_write_one_after_the_other_each_with_its_own_account(chain, draft):
+    task_ids = draft(chain)
+
+    end(runs_of(chain, "conditions").get())
+    for run in runs_of(chain, "tests"):
+        end(run)
+
+    solving = list(runs_of(chain, "solution"))
+    assert [run.input["task_id"] for run in solving] == task_ids
+    accounts = {run.agent.user for kind in chains.AGENTS for run in runs_of(chain, kind)}
+    assert {account.username for account in accounts} == {
+        "agent-practice-conditions",
+        "agent-practice-tests",
+        "agent-practice-solution",
+    }
+
+
+def test_the_next_runs_are_there_in_the_transaction_that_ends_the_one_before(chain, draft):
+    draft(chain)
+    with transaction.atomic():
+        end(runs_of(chain, "conditions").get())
+        begun = runs_of(chain, "tests").count()
+        transaction.set_rollback(True)
+
+    conditions = runs_of(chain, "conditions").get()
+    assert (begun, runs_of(chain, "tests").count()) == (2, 0)
+    assert conditions.status == RunStatus.RUNNING
+
+
+def test_an_end_that_is_told_twice_begins_nothing_twice(chain, draft):
+    draft(chain)
+    run = runs_of(chain, "conditions").get()
+    end(run)
+
+    with transaction.atomic():
+        signals.run_ended.send(mandate_models.Run, run=runs.locked(run.pk))
+
+    assert runs_of(chain, "tests").count() == 2
+
+
+def test_nothing_follows_a_run_that_failed_until_it_goes_on_and_completes(chain, draft):
+    draft(chain)
+    run = runs_of(chain, "conditions").get()
+    end(run, RunStatus.FAILED)
+    assert not runs_of(chain, "tests").exists()
+
+    runs.resume(run.pk)
+    end(run)
+
+    assert runs_of(chain, "tests").count() == 2
+
+
+def test_what_cannot_be_started_does_not_undo_what_ended_and_is_started_later(chain, draft):
+    draft(chain)
+    mandate_models.Agent.objects.filter(slug=course.TESTS).update(is_paused=True)
+    end(runs_of(chain, "conditions").get())
+    reasons = list(chain.steps.filter(kind="tests").values_list("refused", flat=True))
+    mandate_models.Agent.objects.update(is_paused=False)
+
+    started = chains.go_on(chain)
+
+    assert ["paused" in reason for reason in reasons] == [True, True]
+    assert (started, runs_of(chain, "tests").count()) == (2, 2)
+
+
+def test_a_chain_that_may_not_be_started_is_not_kept(teacher):
+    teacher.user_permissions.clear()
+    person = get_user_model().objects.get(pk=teacher.pk)
+
+    with pytest.raises(exceptions.RequestRefused) as caught:
+        chains.start(module=models.Module.objects.get(slug="functions"), by=person)
+
+    assert caught.value.code is ErrorCode.FORBIDDEN
+    assert not models.Chain.objects.exists()
+
+
+def test_agents_of_one_team_work_on_each_others_drafts(chain, draft, post):
+    task_id = draft(chain)[0]
+    end(runs_of(chain, "conditions").get())
+    run = runs_of(chain, "tests").first()
+    tests = [{"input": "double(2)", "expected": 4}]
+
+    read = post(run, "read_task", {"task_id": task_id})
+    kept = post(run, "add_task_tests", {"task_id": task_id, "tests": tests})
+
+    assert read.result["title"] == "Task a"
+    assert kept.status == "succeeded"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"ai_status": "approved"}, id="decided about"),
+        pytest.param({"active": True, "verified": True, "verdict": {}}, id="published"),
+        pytest.param({"ai_user": None}, id="made by a person"),
+    ],
+)
+def test_what_is_no_draft_of_a_colleague_is_not_shared(chain, draft, post, change):
+    task_id = draft(chain)[0]
+    end(runs_of(chain, "conditions").get())
+    models.Task.objects.filter(pk=task_id).update(**change)
+
+    answer = post(runs_of(chain, "tests").first(), "read_task", {"task_id": task_id})
+
+    assert answer == ErrorCode.REJECTED
+
+
+def test_agents_outside_the_team_see_nothing_of_it(chain, draft, post, teacher):
+    task_id = draft(chain)[0]
+    solution = mandate_models.Agent.objects.get(slug=course.SOLUTION)
+    solution.user.groups.clear()
+    run = testing.start_run(solution, by=teacher)
+
+    answer = post(run, "read_task", {"task_id": task_id})
+
+    assert answer == ErrorCode.REJECTED
+
+
+def test_a_person_in_the_team_shares_nothing(chain, draft, post, teacher):
+    teacher.groups.set(mandate_models.Agent.objects.get(slug=course.TESTS).user.groups.all())
+    mine = models.Task.objects.create(module=chain.module, title="Mine", text="x", ai_user=teacher)
+    draft(chain)
+    end(runs_of(chain, "conditions").get())
+
+    answer = post(runs_of(chain, "tests").first(), "read_task", {"task_id": mine.pk})
+
+    assert answer == ErrorCode.REJECTED
+
+
+def test_a_person_starts_a_chain_over_rest_and_sees_how_far_it_is(client, teacher, draft):
+    client.force_login(teacher)
+    module = models.Module.objects.get(slug="functions")
+    started = client.post(
+        "/api/practice/chains/", {"module_id": module.pk, "count": 2}, content_type="application/json"
+    )
+    chain = models.Chain.objects.get()
+    draft(chain)
+    end(runs_of(chain, "conditions").get())
+
+    seen = client.get(f"/api/practice/chains/{started.json()['chain_id']}/").json()
+
+    assert started.status_code == 202
+    assert [step["kind"] for step in seen["steps"]] == ["conditions", "tests", "tests"]
+    assert [step["status"] for step in seen["steps"]] == ["completed", "pending", "pending"]
+
+
+def test_a_chain_of_another_person_is_not_found(client, chain):
+    client.force_login(get_user_model().objects.create_user("other"))
+
+    assert client.get(f"/api/practice/chains/{chain.pk}/").status_code == 404
+
+
+@pytest.mark.parametrize("body", [{}, {"module_id": 1, "count": 11}, {"module_id": 1, "more": 1}])
+def test_a_request_that_does_not_fit_is_refused(client, teacher, body):
+    client.force_login(teacher)
+
+    answer = client.post("/api/practice/chains/", body, content_type="application/json")
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
