@@ -14,7 +14,7 @@ from django.core.signals import setting_changed
 from langgraph_sdk import errors
 from langgraph_sdk.client import LangGraphClient, SyncLangGraphClient
 from langgraph_sdk.schema import Command, StreamPart
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from mandate import conf, exceptions, models, tokens
 from shared_schemas import base, idempotency
@@ -50,6 +50,7 @@ class Outcome:
     status: Literal["pending", "running", "success", "error", "timeout", "interrupted"]
     failure: Failure | None = None
     usage: list[ModelUsage]
+    prompt_version: str = ""
     parked: bool = False
     """The graph stands before an answer."""
 
@@ -68,6 +69,7 @@ class _Run(base.Answer):
     metadata: _Metadata
     error: Failure | None = None
     usage: list[ModelUsage] = []
+    prompt_version: str | None = Field(default=None, max_length=64)
 
 
 class _Interrupt(base.Answer):
@@ -136,6 +138,7 @@ def pull(run: models.Run, agent_run_id: UUID) -> Outcome:
         status=seen.status,
         failure=seen.error,
         usage=seen.usage,
+        prompt_version=seen.prompt_version or "",
         parked=thread.status == "interrupted",
         values=thread.values,
         interrupts={one.id: one.value for group in thread.interrupts.values() for one in group},

@@ -38,6 +38,7 @@ class FakeRun:
     status: str = "pending"
     error: JsonObject | None = None
     usage: list[JsonObject] = field(default_factory=list)
+    prompt_version: str | None = None
     events: list[tuple[str, Any]] = field(default_factory=list)
     webhooks: int = 0
 
@@ -55,6 +56,7 @@ class FakeRun:
             "multitask_strategy": "enqueue",
             "error": self.error,
             "usage": self.usage,
+            "prompt_version": self.prompt_version,
         }
 
 

@@ -2,7 +2,18 @@
 
 from django.urls import URLPattern, URLResolver, path, re_path
 
-from mandate.api import approvals, audit, comparisons, events, health, problems, runs, tool_api, webhooks
+from mandate.api import (
+    approvals,
+    audit,
+    comparisons,
+    events,
+    health,
+    problems,
+    prompts,
+    runs,
+    tool_api,
+    webhooks,
+)
 from mandate.pages import approvals as approval_pages
 from mandate.pages import runs as run_pages
 
@@ -35,6 +46,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/agents/quality/", audit.Quality.as_view(), name="mandate-quality"),
     path("api/agents/runs/<uuid:run_id>/limits/", runs.Limits.as_view(), name="mandate-run-limits"),
     path("api/agents/runs/<uuid:run_id>/events/", events.stream, name="mandate-run-events"),
+    path("api/agents/prompt-versions/", prompts.PromptVersions.as_view(), name="mandate-prompt-versions"),
     path("api/agents/comparisons/", comparisons.Comparisons.as_view(), name="mandate-comparisons"),
     path(
         "api/agents/comparisons/<int:comparison_id>/",

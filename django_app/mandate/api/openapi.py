@@ -8,7 +8,17 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from mandate.api import pages, problems
-from shared_schemas import audit, comparisons, idempotency, quality, runs, signatures, tools, webhooks
+from shared_schemas import (
+    audit,
+    comparisons,
+    idempotency,
+    prompts,
+    quality,
+    runs,
+    signatures,
+    tools,
+    webhooks,
+)
 from shared_schemas.problems import MEDIA_TYPE, ErrorCode, Problem
 
 JsonObject = dict[str, Any]
@@ -41,6 +51,7 @@ _RUN = _parameter("path", "run_id", {"type": "string", "format": "uuid"})
 _APPROVAL = _parameter("path", "approval_id", {"type": "string", "format": "uuid"})
 _CALL = _parameter("path", "call_id", {"type": "string", "format": "uuid"})
 _MESSAGE = _parameter("path", "message_id", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1})
+_AGENT = _parameter("query", "agent", {"type": "string", "pattern": "^[-a-zA-Z0-9_]+$"})
 _COMPARISON = _parameter("path", "comparison_id", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1})
 _RESULT = _parameter("path", "result_id", {"type": "string", "format": "uuid"})
 _TOOL = _parameter("path", "name", {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$"})
@@ -225,6 +236,16 @@ _PEOPLE = (
         answers={202: comparisons.ComparisonCreated},
         refusals=(*_UNREADABLE, ErrorCode.FORBIDDEN, ErrorCode.AGENT_PAUSED, ErrorCode.NOT_FOUND),
         parameters=(_KEY,),
+    ),
+    _Operation(
+        method="get",
+        path="/api/agents/prompt-versions/",
+        name="listPromptVersions",
+        summary="Read what people made of the drafts that each version of the prompts led to.",
+        security="person",
+        answers={200: prompts.PromptVersions},
+        refusals=(),
+        parameters=(_AGENT,),
     ),
     _Operation(
         method="get",

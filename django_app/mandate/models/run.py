@@ -74,6 +74,9 @@ class Run(models.Model):
     cost = models.DecimalField(max_digits=12, decimal_places=6, null=True, blank=True)
     """What its models cost by the settings' prices; nothing if a price is not known."""
 
+    prompt_version = models.CharField(max_length=64, blank=True)
+    """Of the prompts it was last worked on with, by their content, as the agent service says."""
+
     comparison = models.ForeignKey(
         Comparison, on_delete=models.SET_NULL, null=True, blank=True, related_name="runs"
     )
@@ -97,6 +100,11 @@ class Run(models.Model):
         ordering = ("-created_at",)
         indexes = [
             models.Index(fields=("started_by", "-created_at"), name="mandate_run_owner"),
+            models.Index(
+                fields=("agent", "prompt_version"),
+                name="mandate_run_prompts",
+                condition=~models.Q(prompt_version=""),
+            ),
             models.Index(
                 fields=("updated_at",),
                 name="mandate_run_open",
@@ -137,6 +145,8 @@ class ModelUsage(models.Model):
     calls = models.PositiveIntegerField()
     input_tokens = models.PositiveBigIntegerField()
     output_tokens = models.PositiveBigIntegerField()
+    first_token = models.FloatField(null=True, blank=True)
+    """Seconds from its first question until the first piece of the answer, if it was streamed."""
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=("run", "segment", "model"), name="mandate_usage_once")]

@@ -127,6 +127,7 @@ def _figures(
         status=RunStatus(run.status),
         error=run_selectors.failure_of(run),
         seconds=seconds if run.is_ended else None,
+        first_token=min((one.first_token for one in used if one.first_token is not None), default=None),
         calls=sum(one.calls for one in used),
         input_tokens=sum(one.input_tokens for one in used),
         output_tokens=sum(one.output_tokens for one in used),

@@ -73,6 +73,7 @@ def describe(run: models.Run) -> wire.Run:
         error=failure_of(run),
         model=run.model,
         usage=usage.by_model(run),
+        prompt_version=run.prompt_version,
         cost=run.cost,
         limits=Limits.model_validate(run.limits),
         pending_approvals=[

@@ -20,7 +20,7 @@ def used(run: models.Run) -> Used:
 def by_model(run: models.Run, *, before: int | None = None) -> list[usage.ModelUsage]:
     """Add up what the segments of a run used, all or those before one."""
     sums: dict[str, usage.ModelUsage] = {}
-    for row in run.usage.all():
+    for row in sorted(run.usage.all(), key=lambda row: row.segment):
         if before is None or row.segment < before:
             earlier = sums.get(row.model, usage.ModelUsage(model=row.model))
             sums[row.model] = usage.ModelUsage(
@@ -28,6 +28,7 @@ def by_model(run: models.Run, *, before: int | None = None) -> list[usage.ModelU
                 calls=earlier.calls + row.calls,
                 input_tokens=earlier.input_tokens + row.input_tokens,
                 output_tokens=earlier.output_tokens + row.output_tokens,
+                first_token=row.first_token if earlier.first_token is None else earlier.first_token,
             )
     return list(sums.values())
 

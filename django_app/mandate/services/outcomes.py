@@ -77,6 +77,7 @@ def _park(run: models.Run, outcome: agent_client.Outcome) -> None:
 
 def _keep(run: models.Run, outcome: agent_client.Outcome) -> None:
     """Store the state that the thread is left in, and what the segment's models used."""
+    run.prompt_version = outcome.prompt_version or run.prompt_version
     run.final_state = None if _unstorable(outcome.values) else outcome.values
     for used in outcome.usage:
         amounts = used.model_dump(exclude={"model"})

@@ -93,6 +93,9 @@ class Run(base.Answer):
     error: problems.Failure | None = None
     model: str
     usage: list[ModelUsage] = []
+    prompt_version: str = ""
+    """Of the prompts that it was worked on with, by their content; empty before it ended, or where there is none."""
+
     cost: Decimal | None = None
     limits: Limits | None = None
     pending_approvals: list[UUID] = []

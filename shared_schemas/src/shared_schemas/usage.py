@@ -20,6 +20,8 @@ class ModelUsage(base.Answer):
     calls: int = Field(default=0, ge=0)
     input_tokens: int = Field(default=0, ge=0)
     output_tokens: int = Field(default=0, ge=0)
+    first_token: float | None = Field(default=None, ge=0)
+    """Seconds from the first question until the first piece of its answer; nothing where it was not streamed."""
 
 
 class Price(base.Answer):

@@ -31,3 +31,27 @@ async def test_a_call_without_figures_is_counted():
     await model.ainvoke("one", {"callbacks": [counter]})
 
     assert [(item.model, item.calls) for item in counter.totals()] == [("unknown", 1)]
+
+
+async def test_the_first_token_of_a_models_first_answer_is_timed():
+    counter = usage.UsageCounter([ModelUsage(model="small", calls=1, first_token=0.5)])
+    model = GenericFakeChatModel(messages=iter([answer("unknown", 5), answer("unknown", 5)]))
+
+    async for _ in model.astream("one", {"callbacks": [counter]}):
+        pass
+    first = {item.model: item.first_token for item in counter.totals()}
+    async for _ in model.astream("two", {"callbacks": [counter]}):
+        pass
+
+    assert first["small"] == 0.5
+    assert first["unknown"] > 0
+    assert {item.model: item.first_token for item in counter.totals()} == first
+
+
+async def test_an_answer_that_is_not_streamed_has_no_first_token():
+    counter = usage.UsageCounter()
+    model = GenericFakeChatModel(messages=iter([answer("small", 5)]))
+
+    await model.ainvoke("one", {"callbacks": [counter]})
+
+    assert counter.totals()[0].first_token is None

@@ -87,6 +87,7 @@ class RunField(StrEnum):
     CANCEL_REASON = "cancel_reason"
     ERROR = "error"
     USAGE = "usage"
+    PROMPT_VERSION = "prompt_version"
 
 
 class Run(Answer):
@@ -111,6 +112,9 @@ class Run(Answer):
 
     usage: list[ModelUsage]
     """What its model calls used, per model."""
+
+    prompt_version: str | None = None
+    """Of its graph's prompt templates, by content; nothing before it ended, or where they are in no folder."""
 
     def only(self, names: Iterable["RunField"]) -> Json:
         """Return some of its fields."""

@@ -423,6 +423,7 @@ class Execution:
             values=self.reading.values,
             interrupts=None if untouched else interrupts,
             usage=self.counter.totals(),
+            prompt_version=self.shared.registry.prompt_version(self.claim.run.graph_id),
         )
 
     async def _say_where(self, event: str, **more: str) -> None:

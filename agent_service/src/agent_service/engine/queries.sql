@@ -164,7 +164,8 @@ RETURNING run_id
 
 -- name: end_run
 UPDATE runs
-SET status = %(status)s, error = %(error)s, usage = %(usage)s, updated_at = now(), ended_at = now()
+SET status = %(status)s, error = %(error)s, usage = %(usage)s, updated_at = now(), ended_at = now(),
+    prompt_version = coalesce(%(prompt_version)s, prompt_version)
 WHERE run_id = %(run_id)s AND epoch = %(epoch)s AND status = 'running'
 RETURNING *
 

@@ -84,6 +84,7 @@ def ending_values(outcome: run.Outcome) -> Row:
         "status": outcome.status,
         "error": stored_failure(outcome.error),
         "usage": stored_usage(outcome.usage),
+        "prompt_version": outcome.prompt_version,
     }
 
 

@@ -178,6 +178,9 @@ class Run:
 
     error: Failure | None
     usage: list[ModelUsage]
+    prompt_version: str | None
+    """Of the prompts it was worked on with last."""
+
     webhook_url: str | None
     cancel_action: CancelAction | None
     """Somebody asked to cancel it."""
@@ -296,6 +299,8 @@ class Outcome:
 
     error: Failure | None = None
     usage: list[ModelUsage] = field(default_factory=list)
+    prompt_version: str | None = None
+    """`None` leaves the one before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
@@ -15,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler, manager
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.tracers.context import register_configure_hook
@@ -50,13 +51,18 @@ class UsageCounter(BaseCallbackHandler):
         """Answers that were counted here."""
 
         self._sums: dict[str, Counter[str]] = {}
+        self._first_tokens: dict[str, float | None] = {}
+        self._asked_at: dict[UUID, float] = {}
+        self._waited: dict[UUID, float] = {}
         for item in earlier:
-            self._sums[item.model] = Counter(item.model_dump(exclude={"model"}))
+            self._sums[item.model] = Counter(item.model_dump(exclude={"model", "first_token"}))
+            self._first_tokens[item.model] = item.first_token
 
     def on_chat_model_start(
         self, serialized: dict[str, Any], messages: list[list[BaseMessage]], *, run_id: UUID, **told: Any
     ) -> None:
         """Reserve for a call by `invoke`; for one by `ainvoke` the turnstile does, which can wait."""
+        self.ask(run_id)
         # LangChain swallows what an asynchronous handler of an `invoke` raises.
         is_sync = sys._getframe(1).f_code is manager.handle_event.__code__  # noqa: SLF001 - the only sign of it
         if not is_sync:
@@ -75,11 +81,24 @@ class UsageCounter(BaseCallbackHandler):
             run_id, asked, owner=threading.get_ident(), may_wait=not _is_on_loop()
         ):
             change.result()
+        self.ask(run_id)
+
+    def ask(self, call: UUID) -> None:
+        """Note that a call begins now; told again, when it has waited to be let through."""
+        self._asked_at[call] = time.monotonic()
+
+    def on_llm_new_token(
+        self, token: str | list[str | dict[str, Any]], *, chunk: Any = None, run_id: UUID, **_: Any
+    ) -> None:
+        # A model that is no chat model never said that it was asked.
+        if run_id in self._asked_at and run_id not in self._waited and (token or _says_something(chunk)):
+            self._waited[run_id] = time.monotonic() - self._asked_at[run_id]
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **_: Any) -> None:
         crashing.point("model.after_answer")
+        waited = self._forget(run_id)
         used = [
-            self._add(generation.message)
+            self._add(generation.message, waited)
             for generation in (item for items in response.generations for item in items)
             if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage)
         ]
@@ -92,6 +111,7 @@ class UsageCounter(BaseCallbackHandler):
             self.budget.settle(run_id, next(iter(used), None))
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
+        self._forget(run_id)
         if self.gate is not None:
             self.gate.settle(run_id, None)
         if self.budget is None:
@@ -103,10 +123,18 @@ class UsageCounter(BaseCallbackHandler):
             self.budget.settle(run_id, None)
 
     def totals(self) -> list[ModelUsage]:
-        return [ModelUsage(model=model, **sums) for model, sums in sorted(self._sums.items())]
+        return [
+            ModelUsage(model=model, first_token=self._first_tokens.get(model), **sums)
+            for model, sums in sorted(self._sums.items())
+        ]
 
-    def _add(self, message: AIMessage) -> ModelUsage | None:
+    def _forget(self, call: UUID) -> float | None:
+        self._asked_at.pop(call, None)
+        return self._waited.pop(call, None)
+
+    def _add(self, message: AIMessage, waited: float | None) -> ModelUsage | None:
         model = message.response_metadata.get("model_name") or UNKNOWN
+        self._first_tokens.setdefault(model, None if waited is None else round(waited, 6))
         sums = self._sums.setdefault(model, Counter())
         sums["calls"] += 1
         if message.usage_metadata is None:
@@ -137,6 +165,7 @@ class Turnstile(AsyncCallbackHandler):
     ) -> None:
         if self.counter.gate is not None:
             await self.counter.gate.admit(run_id, _provider(told), tokens=_input_tokens(messages, told))
+            self.counter.ask(run_id)
         limited = self.counter.budget
         # What is known already comes from a thread, and was asked for there.
         if limited is None or limited.knows(run_id):
@@ -146,6 +175,7 @@ class Turnstile(AsyncCallbackHandler):
         assert task is not None
         while change := limited.take(run_id, asked, owner=task):
             await asyncio.wrap_future(change)
+        self.counter.ask(run_id)
         task.add_done_callback(lambda _: limited.lapse(run_id))
 
 
@@ -196,6 +226,11 @@ def _input_tokens(messages: list[list[BaseMessage]], told: dict[str, Any]) -> in
         )
         for question in messages
     )
+
+
+def _says_something(chunk: Any) -> bool:
+    message = getattr(chunk, "message", None)
+    return isinstance(message, AIMessageChunk) and bool(message.content or message.tool_call_chunks)
 
 
 def _provider(told: dict[str, Any]) -> str:

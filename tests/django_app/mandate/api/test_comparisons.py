@@ -51,7 +51,7 @@ def compared(agent, user, module):
     began = timezone.now()
     models.ToolSession.objects.update(created_at=began, revoked_at=began + timedelta(seconds=2.5))
     models.ModelUsage.objects.create(
-        run=quick, segment=1, model=MODELS[0], calls=2, input_tokens=100, output_tokens=20
+        run=quick, segment=1, model=MODELS[0], calls=2, input_tokens=100, output_tokens=20, first_token=0.75
     )
     models.Run.objects.filter(pk=quick.pk).update(status=RunStatus.COMPLETED, ended_at=began, cost="0.25")
     models.Run.objects.filter(pk=failed.pk).update(
@@ -108,6 +108,7 @@ def test_figures_tell_speed_use_money_and_verification(compared, user):
     quick, failed = figures_of(compared, user)
 
     assert (quick.model, quick.status, quick.seconds, quick.cost) == (MODELS[0], "completed", 2.5, 0.25)
+    assert (quick.first_token, failed.first_token) == (0.75, None)
     assert (quick.calls, quick.input_tokens, quick.output_tokens) == (2, 100, 20)
     assert (quick.drafts, quick.verified, quick.verification_rate) == (3, 1, 0.3333)
     assert (failed.status, failed.error.code, failed.drafts) == ("failed", ErrorCode.MODEL_FAILED, 0)

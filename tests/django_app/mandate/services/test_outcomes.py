@@ -152,3 +152,15 @@ def test_a_completed_run_withdraws_its_questions(submitted, ask, agent_service, 
 
     approval.refresh_from_db()
     assert approval.status == approval.Status.CANCELLED
+
+
+def test_the_version_of_the_prompts_and_the_first_token_are_kept(submitted, agent_service, report):
+    run, fake_run = submitted
+    fake_run.prompt_version = "0a1b2c"
+    used = {"model": "gpt-5-mini", "calls": 1, "input_tokens": 1, "output_tokens": 1, "first_token": 0.25}
+    agent_service.finish(fake_run, {"result": 1}, usage=[used])
+
+    report(fake_run)
+
+    run.refresh_from_db()
+    assert (run.prompt_version, run.usage.get().first_token) == ("0a1b2c", 0.25)
