@@ -3,15 +3,16 @@
 import asyncio
 import select
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from typing import TypeVar
 
 import psycopg
 import structlog
 from psycopg import sql
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 Connection = psycopg.AsyncConnection[DictRow]
 Pool = AsyncConnectionPool[Connection]
@@ -26,6 +27,8 @@ CONNECT_WITHIN = 5
 """Seconds, when a process starts."""
 
 RECONNECT_DELAY = timedelta(seconds=0.5)
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +72,31 @@ async def _check(connection: Connection) -> None:
     ends.register(connection.fileno(), select.POLLIN)
     if ends.poll(0):
         await AsyncConnectionPool.check_connection(connection)
+
+
+async def patiently(read: Callable[[], Awaitable[T]]) -> T:
+    """Repeat a read while PostgreSQL is away; at once after a connection that was killed in the middle."""
+    pause = 0.0
+    while True:
+        try:
+            return await read()
+        except PoolClosed:
+            raise
+        except AWAY:
+            log.warning("database.read_waits", exc_info=True)
+        await asyncio.sleep(pause)
+        pause = RECONNECT_DELAY.total_seconds()
+
+
+async def read(pool: Pool, query: str, values: Mapping[str, object]) -> list[DictRow]:
+    """Return the rows of a query, however long PostgreSQL is away."""
+
+    async def ask() -> list[DictRow]:
+        async with pool.connection() as connection:
+            cursor = await connection.execute(query, values)
+            return await cursor.fetchall()
+
+    return await patiently(ask)
 
 
 class Listener:

@@ -2,6 +2,8 @@
 
 import asyncio
 import operator
+import time
+from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.language_models import GenericFakeChatModel
@@ -52,6 +54,16 @@ async def wait_forever(state: State):
     await asyncio.Event().wait()
 
 
+def hold(state: State):
+    """Wait until somebody makes the file whose path is the text."""
+    writer = get_stream_writer()
+    writer("held")
+    while not Path(state["text"]).exists():
+        time.sleep(0.02)
+    writer("released")
+    return {"answers": ["released"]}
+
+
 async def count(state: State):
     writer = get_stream_writer()
     for number in range(20):
@@ -69,6 +81,7 @@ asking = graph_of(ask, shout)
 failing = graph_of(fail)
 endless = graph_of(wait_forever)
 counting = graph_of(count)
+held = graph_of(hold, shout)
 chatting = graph_of(chat, schema=Conversation)
 
 asking_twice = StateGraph(State)

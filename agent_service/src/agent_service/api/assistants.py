@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
 
-from agent_service.api import answers, payloads
+from agent_service.api import answers, payloads, repeating
 from agent_service.api.dependencies import Idempotency, Reader, Services, Writer
 from agent_service.api.errors import Responses, problems_for
 
-router = APIRouter(prefix="/assistants", tags=["assistants"])
+router = APIRouter(prefix="/assistants", tags=["assistants"], route_class=repeating.Route)
 
 _FIND = problems_for(404)
 _CHANGE = problems_for(404, 413, 415)

@@ -5,12 +5,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Response
 
-from agent_service.api import answers, payloads, submissions
+from agent_service.api import answers, payloads, repeating, submissions
 from agent_service.api.dependencies import Idempotency, Services, Writer
 from agent_service.api.errors import Responses, problems_for
 from agent_service.engine import run
 
-router = APIRouter(tags=["runs"])
+router = APIRouter(tags=["runs"], route_class=repeating.Route)
 
 MOST = 100
 

@@ -7,14 +7,14 @@ from fastapi import APIRouter
 from pydantic import Field, ValidationError
 
 from agent_service import auth, bootstrap, exceptions
-from agent_service.api import answers, payloads, protocol_streams, submissions
+from agent_service.api import answers, payloads, protocol_streams, repeating, submissions
 from agent_service.api.dependencies import Idempotency, Services, Writer
 from agent_service.api.errors import problems_for
 from agent_service.engine import resumes, run
 from agent_service.events import protocol
 from shared_schemas.problems import ErrorCode
 
-router = APIRouter(tags=["protocol"])
+router = APIRouter(tags=["protocol"], route_class=repeating.Route)
 
 RECORDED = (
     payloads.StreamMode.VALUES,

@@ -7,7 +7,7 @@ from fastapi import Depends, Header, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
 from agent_service import auth, bootstrap, exceptions
-from agent_service.api import streams
+from agent_service.api import repeating, streams
 from agent_service.engine import run
 from shared_schemas import idempotency, json_values, tokens
 from shared_schemas.problems import ErrorCode
@@ -36,6 +36,8 @@ async def _caller(
 ) -> auth.Caller:
     token = auth.read_token(request.headers)
     caller = auth.authenticate(token, trusted=services.settings.trusted_keys)
+    if tokens.Scope.RUNS_WRITE.value in needed.scopes:
+        repeating.mark_writing(request)
     for scope in needed.scopes:
         caller.require(tokens.Scope(scope))
     return caller

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
-import psycopg
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -97,7 +96,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(exceptions.IllegalTransition, _illegal_transition)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    for passing in (psycopg.OperationalError, *database.TOO_LONG):
+    for passing in (*database.AWAY, *database.TOO_LONG):
         app.add_exception_handler(passing, _database_away)
 
 

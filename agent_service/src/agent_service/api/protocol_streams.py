@@ -14,13 +14,13 @@ from pydantic import Field
 from starlette.types import Message, Send
 
 from agent_service import bootstrap, database
-from agent_service.api import payloads, streams
+from agent_service.api import payloads, repeating, streams
 from agent_service.api.dependencies import Follower, Reader, Services
 from agent_service.api.errors import Responses, problems_for
 from agent_service.engine import resumes, rows, run
 from agent_service.events import log, protocol, protocol_filter, sse, threads
 
-router = APIRouter(tags=["protocol"])
+router = APIRouter(tags=["protocol"], route_class=repeating.Route)
 
 MAX_SEQ = 2**53 - 1
 """What JavaScript counts exactly."""
@@ -122,7 +122,7 @@ async def read(
             if event.seq > since:
                 yield event
         if ending is not None and watches and ended is not None and not ended["end_told"]:
-            await _execute(services, "end_is_told", run_id=row.run_id)
+            await _tell_end(services, row.run_id)
 
 
 async def number_of(services: bootstrap.Services, row: run.Run) -> int:
@@ -181,14 +181,16 @@ async def _about(services: bootstrap.Services, run_id: UUID) -> dict[str, Any] |
 
 
 async def _one(services: bootstrap.Services, query: str, **values: object) -> dict[str, Any] | None:
-    async with services.pool.connection() as connection:
-        cursor = await connection.execute(_QUERIES[query], values)
-        return await cursor.fetchone()
+    found = await database.read(services.pool, _QUERIES[query], values)
+    return found[0] if found else None
 
 
-async def _execute(services: bootstrap.Services, query: str, **values: object) -> None:
-    async with services.pool.connection() as connection:
-        await connection.execute(_QUERIES[query], values)
+async def _tell_end(services: bootstrap.Services, run_id: UUID) -> None:
+    async def tell() -> None:
+        async with services.pool.connection() as connection:
+            await connection.execute(_QUERIES["end_is_told"], {"run_id": run_id})
+
+    await database.patiently(tell)
 
 
 def _read_about(row: dict[str, Any]) -> protocol.About:

@@ -7,14 +7,14 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
 from agent_service import auth, bootstrap
-from agent_service.api import answers, payloads, streams
+from agent_service.api import answers, payloads, repeating, streams
 from agent_service.api.dependencies import Follower, FollowerOfNew, Reader, Services, Writer
 from agent_service.api.errors import Responses, problems_for
 from agent_service.api.submissions import OnItsOwn, OnThread
 from agent_service.engine import run
 from shared_schemas import tokens
 
-router = APIRouter(tags=["runs"])
+router = APIRouter(tags=["runs"], route_class=repeating.Route)
 
 _CREATE = problems_for(404, 409, 413, 415, 429)
 _FIND = problems_for(404)

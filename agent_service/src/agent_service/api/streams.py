@@ -16,7 +16,7 @@ from fastapi.responses import StreamingResponse
 from starlette.background import BackgroundTask
 from starlette.types import Message, Receive, Scope, Send
 
-from agent_service import bootstrap, exceptions
+from agent_service import bootstrap, database, exceptions
 from agent_service.api import errors, payloads, seats
 from agent_service.engine import run
 from agent_service.events import log, sse
@@ -129,12 +129,12 @@ class Follower:
 
     async def _result(self, row: run.Run) -> AsyncIterator[bytes]:
         try:
-            yield orjson.dumps(await self._outcome(row))
+            await self.end_of(row)
+            yield orjson.dumps(await database.patiently(lambda: self._outcome(row)))
         except exceptions.RequestError as gone:
             yield orjson.dumps(_error(gone))
 
     async def _outcome(self, row: run.Run) -> Any:
-        await self.end_of(row)
         result = await self.services.repository.result(row.run_id)
         if result is None:
             return await self._without_result(row)

@@ -5,12 +5,12 @@ from importlib import metadata
 from fastapi import APIRouter
 
 from agent_service import exceptions
-from agent_service.api import answers
+from agent_service.api import answers, repeating
 from agent_service.api.dependencies import Services
 from agent_service.api.errors import problems_for
 from shared_schemas.problems import ErrorCode
 
-router = APIRouter(tags=["system"])
+router = APIRouter(tags=["system"], route_class=repeating.Route)
 
 _NOT_OFFERED = ("/runs/crons", "/threads/{thread_id}/runs/crons", "/store", "/a2a", "/mcp")
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]

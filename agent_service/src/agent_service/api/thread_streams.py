@@ -10,13 +10,13 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
 from agent_service import exceptions
-from agent_service.api import streams
+from agent_service.api import repeating, streams
 from agent_service.api.dependencies import Follower, Reader, Services
 from agent_service.api.errors import Responses, problems_for
 from agent_service.events import log, sse, threads
 from shared_schemas.problems import ErrorCode
 
-router = APIRouter(tags=["threads"])
+router = APIRouter(tags=["threads"], route_class=repeating.Route)
 
 _EVENTS: Responses = {200: {"description": "Server-sent events", "content": {"text/event-stream": {}}}}
 

@@ -7,12 +7,12 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import JSONResponse
 
-from agent_service.api import answers, extracting, payloads, states
+from agent_service.api import answers, extracting, payloads, repeating, states
 from agent_service.api.dependencies import Idempotency, Reader, Services, Writer
 from agent_service.api.errors import Responses, problems_for
 from agent_service.engine import run
 
-router = APIRouter(prefix="/threads", tags=["threads"])
+router = APIRouter(prefix="/threads", tags=["threads"], route_class=repeating.Route)
 
 _FIND = problems_for(404)
 _CHANGE = problems_for(404, 409, 413, 415)

@@ -193,9 +193,7 @@ class EventLog:
                     del self._readers[name]
 
     async def _is_unfinished(self, run_id: UUID) -> bool:
-        async with self.pool.connection() as connection:
-            cursor = await connection.execute(QUERIES["is_unfinished"], {"run_id": run_id})
-            return await cursor.fetchone() is not None
+        return bool(await database.read(self.pool, QUERIES["is_unfinished"], {"run_id": run_id}))
 
     async def _page(self, run_id: UUID, after: int) -> list[RunEvent]:
         """Return a run's next events; readers that ask at the same time are answered by one query."""
@@ -226,10 +224,8 @@ class EventLog:
             "limit": PAGE_SIZE,
         }
         pages: list[list[RunEvent]] = [[] for _ in wanted]
-        async with self.pool.connection() as connection:
-            cursor = await connection.execute(QUERIES["read"], values)
-            for row in await cursor.fetchall():
-                pages[row.pop("place") - 1].append(RunEvent(**row))
+        for row in await database.read(self.pool, QUERIES["read"], values):
+            pages[row.pop("place") - 1].append(RunEvent(**row))
         return pages
 
     async def _write_pending(self) -> None:

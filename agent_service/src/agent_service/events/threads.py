@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from agent_service import database
 from agent_service.events import log
 
 
@@ -53,19 +54,14 @@ async def read(events: log.EventLog, thread_id: UUID, *, after: Place = START) -
 
 async def now(events: log.EventLog, thread_id: UUID) -> Place:
     """Return the place before the thread's first unfinished run, or behind all that there is."""
-    async with events.pool.connection() as connection:
-        cursor = await connection.execute(log.QUERIES["last_ended"], {"thread_id": thread_id})
-        row = await cursor.fetchone()
-        assert row is not None
-        return Place(row["ordinal"], _LAST)
+    (row,) = await database.read(events.pool, log.QUERIES["last_ended"], {"thread_id": thread_id})
+    return Place(row["ordinal"], _LAST)
 
 
 async def _page(events: log.EventLog, thread_id: UUID, after: Place) -> list[dict[str, Any]]:
     """Return a row for each event, at least one while the thread is there; all name the unfinished run."""
     values = {"thread_id": thread_id, "ordinal": after.ordinal, "seq": after.seq, "limit": log.PAGE_SIZE}
-    async with events.pool.connection() as connection:
-        cursor = await connection.execute(log.QUERIES["read_thread"], values)
-        return await cursor.fetchall()
+    return await database.read(events.pool, log.QUERIES["read_thread"], values)
 
 
 def _event(row: dict[str, Any]) -> ThreadEvent:
