@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import httpx
@@ -40,7 +40,7 @@ def demo(folder: state.Folder = FOLDER, environment: Mapping[str, str] = os.envi
         assembly.stop(folder, state.noted_in(folder).alive)
         try:
             databases = assembly.open_databases(folder, steps.say)
-            layout = _layout(databases, folder)
+            layout = _layout(databases, folder, jobs.providers_of(do))
             login = assembly.prepare(layout, folder, steps.say)
             with assembly.running(layout, folder, steps.say) as started:
                 summary = _do(do, layout, login, steps, started)
@@ -91,7 +91,7 @@ def _do(
         raise DemoError(f"after {steps.latest!r}: {error}\nThe end of {blamed}'s log:\n{tails[0]}") from None
 
 
-def _layout(databases: assembly.Databases, folder: state.Folder) -> services.Layout:
+def _layout(databases: assembly.Databases, folder: state.Folder, providers: Sequence[str]) -> services.Layout:
     return services.Layout(
         database_url=databases.django,
         agent_database_url=databases.agent,
@@ -99,8 +99,7 @@ def _layout(databases: assembly.Databases, folder: state.Folder) -> services.Lay
         agent_port=processes.free_port(),
         model_port=None if services.has_provider() else processes.free_port(),
         secrets=state.secrets_of(folder),
-        # Every provider's client takes a while to import: this job needs one.
-        providers=services.PROVIDERS[:1],
+        providers=providers,
     )
 
 

@@ -36,7 +36,14 @@ def do(http: httpx.Client, database: psycopg.Connection, *, by: str, within: flo
     Raises:
         JobError: with the step that failed.
     """
-    run_id = _start(http, by=by, say=say)
+    return write(http, database, module_id=1, by=by, within=within, say=say)
+
+
+def write(
+    http: httpx.Client, database: psycopg.Connection, *, module_id: int, by: str, within: float, say: Say
+) -> str:
+    """Do the job for one lesson."""
+    run_id = _start(http, module_id=module_id, by=by, say=say)
     deadline = time.monotonic() + within
     watch = Watch(http=http, database=database, run_id=run_id, say=say, deadline=deadline)
     run = watch.follow()
@@ -130,8 +137,17 @@ class Watch:
             self.say(f"Django: {call.agent} {call.tool}({short(call.arguments)}): {call.status}{answer}")
 
 
-def _start(http: httpx.Client, *, by: str, say: Say) -> str:
-    task = {"module_id": 1, "student_id": 1, "count": 3}
+def lesson(database: psycopg.Connection, slug: str) -> int:
+    """Return the id of a lesson."""
+    found = database.execute("SELECT id FROM practice_module WHERE slug = %s", [slug]).fetchone()
+    if found is None:
+        raise JobError(f"the lesson {slug!r} is not there", blamed="django")
+    module_id: int = found[0]
+    return module_id
+
+
+def _start(http: httpx.Client, *, module_id: int, by: str, say: Say) -> str:
+    task = {"module_id": module_id, "student_id": 1, "count": 3}
     answer = http.post("/api/agents/runs/", json={"agent": AGENT, "input": task})
     expect(answer, httpx.codes.ACCEPTED)
     run_id: str = answer.json()["run_id"]

@@ -1,13 +1,13 @@
 """The jobs that `make demo` can do; `JOB` names one."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import httpx
 import psycopg
 
-from stack import assembly, job, research
+from stack import assembly, chain, compare, job, research, services, sql
 
 
 class Job(Protocol):
@@ -18,7 +18,13 @@ class Job(Protocol):
     ) -> str: ...
 
 
-JOBS: dict[str, Job] = {"python": job.do, "research": research.do}
+JOBS: dict[str, Job] = {
+    "python": job.do,
+    "sql": sql.do,
+    "chain": chain.do,
+    "compare": compare.do,
+    "research": research.do,
+}
 
 
 def chosen(environment: Mapping[str, str] = os.environ) -> Job:
@@ -31,3 +37,8 @@ def chosen(environment: Mapping[str, str] = os.environ) -> Job:
     if name not in JOBS:
         raise assembly.StackError(f"There is no JOB={name}; there are {', '.join(sorted(JOBS))}.")
     return JOBS[name]
+
+
+def providers_of(do: Job) -> Sequence[str]:
+    """Return whose models a job asks: every provider's client takes a while to import."""
+    return services.PROVIDERS if do is compare.do else services.PROVIDERS[:1]

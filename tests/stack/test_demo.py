@@ -65,6 +65,34 @@ def test_the_demo_does_the_main_job_and_stops_what_it_started(folder, capsys):
     assert postgres.find(folder.path / "postgres") is None
 
 
+@pytest.mark.parametrize(
+    ("job", "last", "shown"),
+    [
+        pytest.param(
+            "sql",
+            "demo: completed: 3 tasks drafted, 3 solutions verified, 1 published after approval",
+            "add_sql_tests",
+            id="sql",
+        ),
+        pytest.param(
+            "chain",
+            "demo: completed: 7 runs of 3 agents, 3 solutions verified",
+            "agent-practice-solution verify_task",
+            id="chain",
+        ),
+        pytest.param(
+            "compare", "demo: completed: 3 models compared, 9 tasks drafted", "first token", id="compare"
+        ),
+    ],
+)
+def test_the_demo_does_other_jobs(folder, capsys, job, last, shown):
+    demo.demo(folder, {"JOB": job})
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == last
+    assert any(shown in line for line in lines)
+
+
 def test_the_demo_answers_a_question_with_its_citations(folder, capsys):
     demo.demo(folder, {"JOB": "research"})
 
