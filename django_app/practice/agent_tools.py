@@ -3,7 +3,7 @@
 from django.db.models import QuerySet
 
 from mandate import tools
-from practice import models, schemas, search, selectors, services
+from practice import models, previews, schemas, search, selectors, services
 
 
 @tools.records(models.Module)
@@ -176,10 +176,16 @@ def _publish_message(context: tools.Context, call: schemas.PublishTask) -> str:
     return f"Show the task {task.title!r} of the lesson {task.module.title!r} to students?"
 
 
+def _publish_preview(context: tools.Context, call: schemas.PublishTask) -> str:
+    return previews.of(context.owned(models.Task).select_related("module").get(pk=call.task_id))
+
+
 @tools.tool(
     scope="practice:publish",
     effect=tools.Effect.WRITE,
-    approval=tools.ApprovalRule(permission="practice.publish_task", message=_publish_message),
+    approval=tools.ApprovalRule(
+        permission="practice.publish_task", message=_publish_message, preview=_publish_preview
+    ),
 )
 def publish_task(context: tools.Context, call: schemas.PublishTask) -> schemas.TaskPublished:
     """Ask a person to show one of your verified tasks to students. They may refuse."""

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from mandate import exceptions, models
 from mandate.pages import safety, timeline
 from mandate.selectors import approvals as selectors
-from mandate.services import approvals
+from mandate.services import approvals, previews
 from shared_schemas.problems import ErrorCode
 from shared_schemas.runs import Decision
 
@@ -64,6 +64,7 @@ def approval_page(request: HttpRequest, approval_id: uuid.UUID) -> HttpResponse:
         "approval": approval,
         "described": selectors.as_wire(approval, reader=by),
         "arguments": timeline.pretty(approval.arguments),
+        "preview": previews.of(approval),
         "written": written,
         "comment": request.POST.get("comment", ""),
     }

@@ -49,6 +49,9 @@ class ApprovalRule:
     message: Callable[[tool_context.Context, Any], str] | None = None
     """What the person reads first, from the context and the validated arguments."""
 
+    preview: Callable[[tool_context.Context, Any], str] | None = None
+    """HTML of what the call would do, for the page of the question; kept of it is what shows text."""
+
     record: Callable[[tool_context.Context, Any], Model] | None = None
     """The record that the permission must be held for, from the context and the validated arguments.
 
