@@ -168,6 +168,17 @@ async def events(
                 yield part
 
 
+def input_schema(graph: str, *, by: AbstractUser) -> dict[str, Any]:
+    """Return the JSON schema of a graph's input.
+
+    Raises:
+        DeliveryFailed: the agent service does not say.
+    """
+    headers = {"Authorization": f"Bearer {tokens.for_service(by)}"}
+    with _translated():
+        return dict(_client().assistants.get_schemas(graph, headers=headers)["input_schema"] or {})
+
+
 @cache
 def _client() -> SyncLangGraphClient:
     """Return the one client of this process; its connections are kept and shared by all threads."""

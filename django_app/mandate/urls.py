@@ -16,9 +16,12 @@ from mandate.api import (
 )
 from mandate.pages import approvals as approval_pages
 from mandate.pages import runs as run_pages
+from mandate.pages import starting
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("ok", health.ok),
+    path("agents/", starting.agents_page, name="mandate-agents-page"),
+    path("agents/<slug:slug>/start/", starting.start_page, name="mandate-start-page"),
     path("agents/runs/", run_pages.runs_page, name="mandate-runs-page"),
     path("agents/runs/<uuid:run_id>/", run_pages.run_page, name="mandate-run-page"),
     path("agents/runs/<uuid:run_id>/timeline/", run_pages.timeline_part, name="mandate-run-timeline"),
