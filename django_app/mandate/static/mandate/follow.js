@@ -1,50 +1,51 @@
 // Follows one run: the ledger's lines come as a part of the page, the model's words as they are written.
 
 import { follow } from "./events.js";
+import { write } from "./messages.js";
 import { localise } from "./pages.js";
 
 const ENDED = new Set(["completed", "failed", "cancelled"]);
 const QUIET = 300; // milliseconds; several events at once fetch the part once
+const AWAY = 2000; // milliseconds until a part that could not be fetched is asked for again
 
 const run = document.querySelector("#run");
 const model = document.querySelector("#model");
-const written = new Map(); // message id -> the element that holds its text
+const list = model.querySelector("ol");
 let due = null;
 
-async function refresh() {
-  due = null;
-  const answer = await fetch(run.dataset.timeline, { cache: "no-store" });
-  if (!answer.ok) return;
+function reachable() {
+  return [...run.querySelectorAll("a, button, summary, pre")];
+}
+
+function replace(html) {
   const open = [...run.querySelectorAll("details")].map((item) => item.open);
-  run.innerHTML = await answer.text(); // our own server's, escaped there
-  run.querySelectorAll("details").forEach((item, place) => (item.open = open[place] ?? false));
+  const focused = document.activeElement;
+  const sameText = (item) => item.tagName === focused.tagName && item.textContent === focused.textContent;
+  const place = reachable().filter(sameText).indexOf(focused);
+  run.innerHTML = html; // our own server's, escaped there
+  run.querySelectorAll("details").forEach((item, number) => (item.open = open[number] ?? false));
+  if (place >= 0) reachable().filter(sameText)[place]?.focus({ preventScroll: true });
   localise(run);
 }
 
-function soon() {
-  due ??= setTimeout(refresh, QUIET);
-}
-
-function textOf(content) {
-  if (typeof content === "string") return content;
-  return content.filter((block) => block.type === "text").map((block) => block.text).join("");
-}
-
-function write([message]) {
-  const text = textOf(message.content ?? "");
-  const isWhole = message.type === "ai";
-  if (!text || (!isWhole && message.type !== "AIMessageChunk") || (isWhole && written.has(message.id))) return;
-  if (!written.has(message.id)) {
-    const line = document.createElement("li");
-    model.querySelector("ol").append(line);
-    model.hidden = false;
-    written.set(message.id, line);
+async function refresh() {
+  due = null;
+  try {
+    const answer = await fetch(run.dataset.timeline, { cache: "no-store", redirect: "error" });
+    if (answer.ok) replace(await answer.text());
+    else if (answer.status >= 500) soon(AWAY);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error; // how `fetch` says that the network failed
+    soon(AWAY);
   }
-  written.get(message.id).append(text);
+}
+
+function soon(wait = QUIET) {
+  due ??= setTimeout(refresh, wait);
 }
 
 follow(run.dataset.events, (name, data) => {
-  if (name === "messages") write(data);
-  else soon();
+  if (name !== "messages") soon();
+  else if (write(list, data)) model.hidden = false;
   return name === "status" && ENDED.has(data.status);
 });
