@@ -1,0 +1,63 @@
+"""Somebody who looks at pages, and what their browser complains of."""
+
+from dataclasses import dataclass, field
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright import sync_api
+
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+FOCUSED = "(document.activeElement.labels?.[0] ?? document.activeElement).textContent.trim()"
+MOST_STOPS = 100
+
+
+@dataclass(kw_only=True)
+class Reader:
+    """One browser with one page."""
+
+    page: sync_api.Page
+    complaints: list[str] = field(default_factory=list)
+    """Of the console, a violation of the Content-Security-Policy among them, and errors nobody caught."""
+
+    def __post_init__(self) -> None:
+        self.page.on("console", self._listen)
+        self.page.on("pageerror", lambda error: self.complaints.append(f"uncaught: {error}"))
+
+    def _listen(self, message: sync_api.ConsoleMessage) -> None:
+        if message.type == "error":
+            self.complaints.append(f"{message.text} {message.location.get('url', '')}")
+
+    def look_at_run(self, run_id: str) -> None:
+        self.page.goto(f"/agents/runs/{run_id}/")
+
+    def wait_for_status(self, status: str) -> None:
+        sync_api.expect(self.page.locator(f"[data-status={status}]")).to_be_visible()
+
+    def written(self) -> list[str]:
+        """Return what the model wrote, message by message."""
+        return self.page.locator("#model li").all_inner_texts()
+
+    def story(self) -> list[str]:
+        """Return the titles of what happened."""
+        return self.page.locator(".story strong").all_inner_texts()
+
+    def tab_to(self, name: str) -> None:
+        """Press Tab until something of that name or label has the focus."""
+        for _ in range(MOST_STOPS):
+            self.page.keyboard.press("Tab")
+            if self.page.evaluate(FOCUSED) == name:
+                return
+        raise AssertionError(f"Tab does not lead to {name!r}")
+
+    def width(self) -> tuple[int, int]:
+        """Return how wide the content is, and how wide the window."""
+        found = self.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+        return found[0], found[1]
+
+    def barriers(self) -> list[str]:
+        """Return what keeps people out, by axe-core's rules."""
+        found = Axe().run(self.page, options=RULES)
+        return [
+            f"{rule['id']}: {', '.join(str(node['target']) for node in rule['nodes'])}"
+            for rule in found.response["violations"]
+        ]

@@ -1,0 +1,167 @@
+"""People watch runs work."""
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from tests.pages import conftest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+TITLE = "Add up the till"
+"""Of the first task that the scripted model drafts."""
+
+
+def told(reader):
+    """What was written, without what marks a message that was begun again."""
+    return reader.page.locator("#model li:not(.again)").all_inner_texts()
+
+
+def test_what_a_model_writes_appears_piece_by_piece(open_page, author, slow_model):
+    slow_model(0.3)
+    reader = open_page()
+    reader.look_at_run(author.start(count=1))
+
+    drafted = reader.page.locator("#model .arguments").first
+    expect(drafted).to_contain_text("module_id")
+    early = drafted.inner_text()
+    slow_model(0)
+
+    reader.wait_for_status("awaiting_approval")
+    whole = drafted.inner_text()
+    assert whole.startswith(early)
+    assert len(whole) > len(early)
+    assert TITLE in whole
+
+
+def test_a_reload_in_the_middle_loses_and_doubles_nothing(open_page, author, slow_model):
+    slow_model(0.2)
+    run_id = author.start(count=1)
+    staying, reloading = open_page(), open_page()
+    staying.look_at_run(run_id)
+    reloading.look_at_run(run_id)
+
+    expect(reloading.page.locator("#model .arguments").first).to_contain_text("module_id")
+    reloading.page.reload()
+    slow_model(0)
+
+    for reader in (staying, reloading):
+        reader.wait_for_status("awaiting_approval")
+        expect(reader.page.locator("#model")).to_contain_text("reason")
+    assert staying.written() == reloading.written()
+    assert len(staying.written()) == len(set(staying.written()))
+    assert staying.story() == reloading.story()
+
+
+def test_a_worker_killed_while_a_page_watches_is_seen_and_got_over(open_page, author, stack, slow_model):
+    slow_model(0.5)
+    reader = open_page()
+    reader.look_at_run(author.start(count=1))
+    expect(reader.page.locator("#model .arguments").first).to_contain_text("module_id")
+
+    stack.kill("worker")
+    slow_model(0)
+    stack.start("worker")
+
+    reader.wait_for_status("awaiting_approval")
+    cut_off = reader.page.locator("#model li.again")
+    expect(cut_off).to_have_count(1)
+    expect(cut_off).to_contain_text("Cut off here; it is written again.")
+    assert sum("Calls add_tasks" in message for message in told(reader)) == 1
+    assert reader.story().count("Calls add_tasks") == 1
+    expect(reader.page.get_by_text("It took over from another one.")).to_be_visible()
+
+
+def test_a_page_outlives_its_server(open_page, author, stack):
+    reader = open_page()
+    run_id = author.start(count=1)
+    reader.look_at_run(run_id)
+    reader.wait_for_status("awaiting_approval")
+
+    stack.kill("django")
+    stack.start("django")
+    author.http.post(f"/api/agents/runs/{run_id}/cancel/").raise_for_status()
+
+    reader.wait_for_status("cancelled")
+    refused = [complaint for complaint in reader.complaints if "ERR_" not in complaint]
+    reader.complaints[:] = refused
+
+
+def test_a_finished_run_still_shows_what_the_model_wrote(open_page, author):
+    run_id = author.start(count=1)
+    author.wait(run_id, "awaiting_approval")
+    author.http.post(f"/api/agents/runs/{run_id}/cancel/").raise_for_status()
+    reader = open_page()
+
+    reader.look_at_run(run_id)
+
+    reader.wait_for_status("cancelled")
+    expect(reader.page.locator("#model")).to_contain_text(TITLE)
+
+
+def test_without_javascript_a_reload_shows_all_that_happened(open_page, author):
+    run_id = author.start(count=1)
+    reader = open_page(java_script_enabled=False)
+    reader.look_at_run(run_id)
+    author.wait(run_id, "awaiting_approval")
+
+    reader.page.reload()
+
+    expect(reader.page.locator(".facts .status")).to_have_text("awaiting approval")
+    assert reader.story()[0] == "Started"
+    assert "Calls add_tasks" in reader.story()
+    reader.page.get_by_role("link", name="Look and decide").click()
+    reader.page.get_by_role("button", name="Reject").click()
+    expect(reader.page.get_by_text("Rejected.")).to_be_visible()
+
+
+def test_times_are_the_readers_own(open_page, author):
+    run_id = author.start(count=1)
+    author.wait(run_id, "awaiting_approval")
+    zones = ("Asia/Tokyo", "America/New_York")
+    readers = [open_page(timezone_id=zone, locale="en-GB") for zone in zones]
+
+    for reader in readers:
+        reader.look_at_run(run_id)
+    shown = {reader.page.locator(".facts time").first.inner_text() for reader in readers}
+
+    assert len(shown) == len(zones)
+    assert "UTC" not in "".join(shown)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"color_scheme": "light"}, id="light"),
+        pytest.param({"color_scheme": "dark"}, id="dark"),
+        pytest.param(conftest.PHONE, id="phone"),
+    ],
+)
+def test_every_page_is_open_to_everybody(open_page, author, options):
+    run_id = author.start(count=1)
+    author.wait(run_id, "awaiting_approval")
+    approval_id = author.approvals(run_id)[0]["approval_id"]
+    reader = open_page(**options)
+    pages = [
+        "/agents/runs/",
+        f"/agents/runs/{run_id}/",
+        "/agents/approvals/",
+        f"/agents/approvals/{approval_id}/",
+    ]
+
+    for page in pages:
+        reader.page.goto(page)
+        if page.endswith(f"{run_id}/"):
+            expect(reader.page.locator("#model")).to_contain_text("reason")
+        content, window = reader.width()
+        assert (page, reader.barriers()) == (page, [])
+        assert content <= window, page
+
+
+def test_the_page_of_what_is_not_there_says_so(open_page):
+    reader = open_page()
+
+    answer = reader.page.goto("/agents/runs/00000000-0000-0000-0000-000000000000/")
+
+    assert answer.status == httpx.codes.NOT_FOUND
+    reader.complaints.clear()
