@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from uuid import UUID
@@ -34,16 +34,19 @@ _log = structlog.get_logger(__name__)
 async def connect(websocket: WebSocket, thread_id: UUID) -> None:
     """Take commands and `subscription.subscribe`, and send what the subscriptions ask for."""
     services: bootstrap.Services = websocket.app.state.services
-    try:
-        token = auth.read_token(websocket.headers)
-        caller = auth.authenticate(token, trusted=services.settings.trusted_keys)
-        caller.require(tokens.Scope.RUNS_READ)
-    except exceptions.RequestError as error:
-        await websocket.send_denial_response(errors.problem(error.code, error.detail))
-        return
-    await websocket.accept()
-    socket = Socket(websocket=websocket, services=services, caller=caller, thread_id=thread_id)
-    await socket.serve(websocket.app.state.stopping)
+    state = websocket.app.state
+    with ExitStack() as stack:
+        try:
+            token = auth.read_token(websocket.headers)
+            caller = auth.authenticate(token, trusted=services.settings.trusted_keys)
+            caller.require(tokens.Scope.RUNS_READ)
+            stack.enter_context(state.seats.taken(thread_id, caller=caller.subject))
+        except exceptions.RequestError as error:
+            await websocket.send_denial_response(errors.problem(error.code, error.detail))
+            return
+        await websocket.accept()
+        socket = Socket(websocket=websocket, services=services, caller=caller, thread_id=thread_id)
+        await socket.serve(state.stopping)
 
 
 class _Closed(Exception):

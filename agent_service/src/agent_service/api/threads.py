@@ -125,6 +125,8 @@ async def delete_thread(thread_id: UUID, caller: Writer, services: Services) -> 
 @router.post("/{thread_id}/copy", responses=_FIND)
 async def copy_thread(thread_id: UUID, caller: Writer, services: Services) -> answers.Thread:
     """Copy a thread with its checkpoints, without its runs."""
+    original = await services.repository.thread(thread_id, owner=caller.subject)
+    caller.require_change(is_mandated=original.mandated)
     return answers.Thread.model_validate(await services.threads.copy(thread_id, owner=caller.subject))
 
 

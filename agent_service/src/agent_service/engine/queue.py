@@ -88,13 +88,18 @@ class RunQueue:
     ) -> None:
         """Ask for the end of several runs of a thread, of all of them or of none.
 
-        What is gone has ended too, unless it `must_exist`.
+        What is gone has ended too, with its thread or without, unless it `must_exist`.
 
         Raises:
             RequestError: NOT_FOUND; FORBIDDEN and CONFLICT as for one.
         """
         async with self.pool.connection() as connection, connection.transaction():
-            thread = await _lock_thread(connection, thread_id, owner=owner, by_person=by_person)
+            try:
+                thread = await _lock_thread(connection, thread_id, owner=owner, by_person=by_person)
+            except exceptions.RequestError as refusal:
+                if must_exist or refusal.code != ErrorCode.NOT_FOUND:
+                    raise
+                return
             found = [await _run(connection, run_id, thread) for run_id in dict.fromkeys(run_ids)]
             unwanted = [item for item in found if item is not None]
             if must_exist and len(unwanted) < len(found):
