@@ -33,6 +33,10 @@ _inside: dict[str, threading.Event] = {}
 """Set when the tool that leaves a trace of this name has begun."""
 
 
+HANDICAP = 0.06
+"""Seconds, at most, that the quicker side of a race begins later."""
+
+
 class Trace(tools.Schema):
     name: str
 
@@ -124,7 +128,11 @@ def approve_against_reject(inside: Ring, verdict: oracle.Verdict) -> None:
     approval = _ask(run, name)
     first, second = inside.people
 
-    answers = inside.at_once(_decide(approval, APPROVE, first), _decide(approval, REJECT, second))
+    # A rejection has less to do, and would nearly always be first without a handicap.
+    handicap = inside.dice.uniform(0, HANDICAP)
+    answers = inside.at_once(
+        _decide(approval, APPROVE, first), _delayed(handicap, _decide(approval, REJECT, second))
+    )
 
     approval.refresh_from_db()
     _judge_decision(verdict, approval, name)
@@ -223,6 +231,14 @@ def _call(run: models.Run, tool: str, name: str) -> Callable[[], tool_calls.Outc
 def _ask(run: models.Run, name: str) -> models.Approval:
     answer = _call(run, "leave_if_approved", name)().answer
     return models.Approval.objects.get(tool_call_id=answer.tool_call)
+
+
+def _delayed(seconds: float, task: Task) -> Task:
+    def run() -> Any:
+        time.sleep(seconds)
+        return task()
+
+    return run
 
 
 def _decide(approval: models.Approval, decision: Decision, by: User) -> Callable[[], models.Approval]:

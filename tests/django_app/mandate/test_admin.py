@@ -14,7 +14,8 @@ from shared_schemas.tools import Limits
 pytestmark = pytest.mark.django_db
 
 MODELS = [model for model in admin.site._registry if model._meta.app_label == "mandate"]
-HISTORY = [model for model in MODELS if model not in {models.Agent, models.ToolSwitch}]
+MADE_BY_HAND = {models.Agent, models.ToolSwitch, models.CatalogueModel}
+HISTORY = [model for model in MODELS if model not in MADE_BY_HAND]
 
 
 def _list_of(model):
@@ -63,6 +64,13 @@ def test_history_is_not_made_by_hand(admin_client, model):
     response = admin_client.get(reverse(f"admin:mandate_{model._meta.model_name}_add"))
 
     assert response.status_code == 403
+
+
+@pytest.mark.parametrize("model", sorted(MADE_BY_HAND, key=lambda model: model.__name__))
+def test_what_people_make_has_a_form(admin_client, model):
+    response = admin_client.get(reverse(f"admin:mandate_{model._meta.model_name}_add"))
+
+    assert response.status_code == 200
 
 
 def test_history_is_not_changed_or_deleted_by_hand(admin_client, some_of_each):
