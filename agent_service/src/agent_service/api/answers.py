@@ -104,7 +104,7 @@ class Run(Answer):
     """What the creating request asked for."""
 
     multitask_strategy: run.MultitaskStrategy
-    cancel_action: run.CancelAction | None = Field(serialization_alias="cancel_reason")
+    cancel_action: run.CancelAction | None = Field(default=None, serialization_alias="cancel_reason")
     """How somebody asked for its end."""
 
     error: Failure | None

@@ -88,7 +88,9 @@ async def prepare(
         graph_id=assistant.graph_id,
         owner=caller.subject,
         by_person=caller.is_person,
-        payload=_payload(body, assistant, deletes=thread_id is None and body.on_completion is run.OnCompletion.DELETE),
+        payload=_payload(
+            body, assistant, deletes=thread_id is None and body.on_completion is run.OnCompletion.DELETE
+        ),
         metadata=metadata,
         create_thread=thread_id is None or body.if_not_exists == "create",
         multitask_strategy=body.multitask_strategy,
@@ -132,9 +134,7 @@ def _priority(metadata: run.JsonObject, caller: auth.Caller) -> int:
     return asked
 
 
-def _payload(
-    body: payloads.RunCreate, assistant: assistants.Assistant, *, deletes: bool
-) -> run.Payload:
+def _payload(body: payloads.RunCreate, assistant: assistants.Assistant, *, deletes: bool) -> run.Payload:
     command = _command(body.command)
     return run.Payload(
         input=None if command else body.input,
