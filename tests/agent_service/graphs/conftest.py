@@ -96,6 +96,7 @@ class Course:
         self.tables: dict[int, str] = {}
         self.solutions: dict[int, str] = {}
         self.published: list[int] = []
+        self.body = "It costs $5."
 
     def offer(self, subject):
         subject.offer("read_lesson", ReadLesson, self.read_lesson, effect=tools.Effect.READ)
@@ -119,7 +120,7 @@ class Course:
     def read_lesson(self, call):
         title = LESSONS[call.module_id]
         language = "sql" if call.module_id in SQL_LESSONS else "python"
-        return {"module_id": call.module_id, "title": title, "language": language, "body": "It costs $5."}
+        return {"module_id": call.module_id, "title": title, "language": language, "body": self.body}
 
     def read_profile(self, call):
         return {"name": "Mira", "level": "beginner", "goals": "Figures.", "notes": "Forgets to return."}

@@ -13,6 +13,10 @@ from shared_schemas.problems import ErrorCode
 async def of_lesson(runtime: Runtime[Any], *, module_id: int, student_id: int | None) -> schemas.Material:
     """Read a lesson and, if there is one, the student's profile."""
     lesson = await _read(runtime, "read_lesson", {"module_id": module_id})
+    if not lesson["body"].strip():
+        raise exceptions.RunFailed(
+            ErrorCode.INVALID_REQUEST, f"Lesson {module_id} is empty; there is nothing to write from."
+        )
     student = None
     if student_id is not None:
         student = await _read(runtime, "read_profile", {"student_id": student_id})

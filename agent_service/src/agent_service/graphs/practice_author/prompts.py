@@ -1,6 +1,7 @@
 """What the models are told, from the files in `templates`."""
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from agent_service.graphs import templates
 from agent_service.graphs.practice_author import schemas
 
 _TEMPLATES = templates.of_package(__package__)
+_END_OF_LESSON = re.compile(r"<\s*/\s*lesson\s*>", re.IGNORECASE)
 
 
 def to_draft(
@@ -62,11 +64,16 @@ def _asked(
     about = "not known; write for a beginner."
     if student is not None:
         about = f"{student['name']}, {student['level']}. {student['goals']} {student['notes']}"
-    system = written.fill("author", {**lesson, "student": about})
+    system = written.fill("author", {**lesson, "body": _quoted(lesson["body"]), "student": about})
     return [
         SystemMessage(system),
         HumanMessage(written.fill(template, values, variant=lesson["language"])),
     ]
+
+
+def _quoted(body: str) -> str:
+    # What stands in a lesson must not end the lesson.
+    return _END_OF_LESSON.sub("(end of lesson)", body)
 
 
 def _lines(values: Sequence[Any]) -> str:
