@@ -2,10 +2,13 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from langgraph.graph import START, StateGraph
+from langgraph.types import interrupt
 
 from agent_service import exceptions
 from agent_service.engine import retrying, run
 from shared_schemas.problems import ErrorCode
+from tests.agent_service.engine.conftest import State
 
 QUICKLY = timedelta(milliseconds=10)
 
@@ -28,10 +31,47 @@ def failing(stage, name, *errors):
     return name, visit
 
 
+def asking_twice(*errors):
+    """Return a node that asks, fails by these errors, one a visit, and asks again."""
+    left = list(errors)
+
+    async def ask(state):
+        first = interrupt({"question": "one"})
+        if left:
+            raise left.pop(0)
+        return {"trail": [first, interrupt({"question": "two"})]}
+
+    return "ask", ask
+
+
+def inside(graph):
+    """Return a graph whose one node is another graph."""
+    builder = StateGraph(State)
+    builder.add_node("inner", graph.compile())
+    builder.add_edge(START, "inner")
+    return builder
+
+
+def asking_then_failing(*errors):
+    """Return a node that asks twice, and fails by these errors once both are answered."""
+    left = list(errors)
+
+    async def ask(state):
+        answers = [interrupt({"question": "one"}), interrupt({"question": "two"})]
+        if left:
+            raise left.pop(0)
+        return {"trail": answers}
+
+    return "ask", ask
+
+
 @pytest.fixture
 def graphs(graphs, stage):
     away = exceptions.TryAgain("not now")
     return graphs | {
+        "asking_again": stage.chain(asking_twice(away)),
+        "asking_inside": inside(stage.chain(asking_twice(away))),
+        "asking_enough": stage.chain(asking_then_failing(away)),
         "shaky": stage.chain(stage.node("first"), failing(stage, "shaky", away, away)),
         "shaky_first": stage.chain(failing(stage, "shaky", httpx.ConnectError("no route"))),
         "away": stage.chain(stage.node("first"), failing(stage, "away", *[away] * 4), stage.node("last")),
@@ -106,6 +146,46 @@ async def test_an_answer_is_not_given_again_to_what_comes_behind_it(services, wo
 
     thread = await services.repository.thread(ended.thread_id, owner=ended.owner)
     assert thread.values["trail"] == ["yes", "shaky", "after"]
+
+
+@pytest.fixture
+def answer(services, submission, end_of):
+    """Return a function that answers the question of a thread, and waits for what comes then."""
+
+    async def send(graph, parked, text):
+        payload = run.Payload(command={"resume": text})
+        row = await services.queue.submit(submission(graph, parked.thread_id, payload=payload))
+        ended = await end_of(row)
+        return ended, await services.repository.thread(ended.thread_id, owner=ended.owner)
+
+    return send
+
+
+@pytest.mark.parametrize("graph", ["asking_again", "asking_inside"])
+async def test_a_second_question_of_a_node_is_not_answered_by_the_first_answer(
+    services, worker, submission, end_of, answer, graph
+):
+    parked = await end_of(await services.queue.submit(submission(graph)))
+
+    asked, thread = await answer(graph, parked, "yes")
+    [[pending]] = thread.interrupts.values()
+    _, done = await answer(graph, parked, "no")
+
+    assert (asked.status, asked.attempt) == (run.RunStatus.SUCCESS, 2)
+    assert pending["value"] == {"question": "two"}
+    assert done.values["trail"] == ["yes", "no"]
+
+
+async def test_both_answers_of_a_node_that_asked_twice_survive_its_failure(
+    services, worker, submission, end_of, answer
+):
+    parked = await end_of(await services.queue.submit(submission("asking_enough")))
+    await answer("asking_enough", parked, "yes")
+
+    ended, done = await answer("asking_enough", parked, "no")
+
+    assert (ended.status, ended.attempt) == (run.RunStatus.SUCCESS, 2)
+    assert done.values["trail"] == ["yes", "no"]
 
 
 async def test_a_run_that_waits_for_its_next_attempt_can_be_cancelled(

@@ -329,7 +329,7 @@ class Execution:
             return await self._mended(graph, config), config
         snapshot = await graph.aget_state(config)
         await self._check_shape(graph, snapshot)
-        command = await self._resolved(payload.command, snapshot)
+        command = await self._resolved(payload.command, graph, snapshot)
         crashing.point("resume.after_read")
         return _command(command), config
 
@@ -349,10 +349,14 @@ class Execution:
             return given
         return repairs.mend(given, (await graph.aget_state(config)).values)
 
-    async def _resolved(self, command: run.JsonObject, snapshot: StateSnapshot) -> run.JsonObject:
-        pending = [item.id for item in snapshot.interrupts]
+    async def _resolved(
+        self, command: run.JsonObject, graph: registry.Graph, snapshot: StateSnapshot
+    ) -> run.JsonObject:
+        pending = {item.id for item in snapshot.interrupts}
         if self.claim.resumed and resumes.names_interrupts(command.get(resumes.RESUME)):
-            return resumes.unanswered(command, pending)
+            assert self.saver is not None
+            whole = await graph.aget_state(snapshot.config, subgraphs=True)
+            return resumes.unanswered(command, pending - await resumes.used(whole, self.saver))
         resolved = resumes.resolve(command, pending, stands_before_a_step=bool(snapshot.next))
         if resolved != command:
             await self.shared.leases.keep_command(self.claim, resolved)

@@ -3,11 +3,17 @@
 import re
 from collections.abc import Collection
 
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.types import Interrupt, StateSnapshot
+
 from agent_service import exceptions
 from agent_service.engine import run
 from shared_schemas.problems import ErrorCode
 
 RESUME = "resume"
+
+_RESUMES = "__resume__"
+"""The channel of LangGraph in which a node keeps its answers."""
 
 _INTERRUPT_ID = re.compile("[0-9a-f]{32}")
 
@@ -36,6 +42,27 @@ def resolve(
     if not pending and not stands_before_a_step:
         raise _refused("No interrupt is pending.")
     return command | {RESUME: dict.fromkeys(pending, answer)}
+
+
+async def used(snapshot: StateSnapshot, saver: BaseCheckpointSaver[str]) -> frozenset[str]:
+    """Return the ids of interrupts whose answers their nodes hold already, from before they failed.
+
+    LangGraph still shows them as pending, and gives another answer to the node's next interrupt. That is so
+    for the first of a node only: the ids of later ones name their places.
+    """
+    place = snapshot.config["configurable"]
+    kept = await saver.aget_tuple(snapshot.config)
+    holding = {
+        task for task, channel, value in (kept and kept.pending_writes) or () if channel == _RESUMES and value
+    }
+    found: set[str] = set()
+    for task in snapshot.tasks:
+        namespace = "|".join(filter(None, [place.get("checkpoint_ns"), f"{task.name}:{task.id}"]))
+        if task.id in holding:
+            found.add(Interrupt.from_ns(None, namespace).id)
+        if isinstance(task.state, StateSnapshot):
+            found |= await used(task.state, saver)
+    return frozenset(found)
 
 
 def unanswered(command: run.JsonObject, pending: Collection[str]) -> run.JsonObject:
