@@ -9,7 +9,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-package mandate-schemas --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test up down token lint types contracts lock bench chaos clean
+.PHONY: help env demo test up down token lint types contracts lock bench chaos screenshots clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -79,6 +79,10 @@ bench: $(STAMP)
 ## make chaos      kills both sides at every named point, holds all races, attacks, storms; ARGS="call. race storm"
 chaos: $(STAMP)
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+## make screenshots writes pictures of the pages to docs/screenshots
+screenshots: $(STAMP)
+	@$(BIN)/pytest -n 0 -q tests/pages/screenshots.py $(ARGS)
 
 ## make clean      stops the stack and removes all its data, and the environment
 clean:

@@ -86,7 +86,7 @@ def asked(start, agent, user):
     return make
 
 
-@pytest.mark.parametrize("name", ["mandate-runs-page", "mandate-approvals-page"])
+@pytest.mark.parametrize("name", ["mandate-runs-page", "mandate-approvals-page", "mandate-agents-page"])
 def test_nobody_unknown_sees_a_page(client, name):
     response = client.get(reverse(name))
 
@@ -112,7 +112,9 @@ def test_what_a_model_wrote_is_text_and_nothing_is_inline(page, asked, place):
     assert inline.found == []
 
 
-@pytest.mark.parametrize("file", ["mandate.css", "pages.js", "events.js", "follow.js"])
+@pytest.mark.parametrize(
+    "file", ["mandate.css", "icon.svg", "pages.js", "events.js", "messages.js", "follow.js"]
+)
 def test_what_the_pages_load_is_there(file):
     assert finders.find(f"mandate/{file}")
 
