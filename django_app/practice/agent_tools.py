@@ -1,5 +1,6 @@
 """What agents may do with the course: one narrow tool for each step of an author's work."""
 
+from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import QuerySet
 
 from mandate import tools
@@ -23,6 +24,20 @@ def _students(
 @tools.records(models.Task)
 def _tasks(context: tools.Context) -> QuerySet[models.Task]:
     return selectors.tasks_for(context.agent_user)
+
+
+@tools.choices("practice_author", "module_id")
+def _lessons_to_choose(
+    user: AbstractBaseUser,  # noqa: ARG001 - the course is for everybody
+) -> list[tuple[int, str]]:
+    return [(lesson.pk, str(lesson)) for lesson in selectors.lessons()]
+
+
+@tools.choices("practice_author", "student_id")
+def _students_to_choose(
+    user: AbstractBaseUser,  # noqa: ARG001 - whoever may start the agent may write for anybody
+) -> list[tuple[int, str]]:
+    return [(student.pk, str(student)) for student in models.StudentProfile.objects.all()]
 
 
 @tools.tool(scope="practice:read", effect=tools.Effect.READ)

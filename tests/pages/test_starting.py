@@ -28,7 +28,7 @@ def form(open_page):
     reader = open_page()
     reader.page.goto("/agents/")
     reader.page.get_by_role("main").get_by_role("link", name="Practice author").click()
-    reader.page.get_by_label("Module Id").fill("1")
+    reader.page.get_by_label("Module").select_option("Lists and loops")
     reader.page.get_by_label("Count").fill("1")
     return reader
 
@@ -59,7 +59,7 @@ def test_a_refused_input_is_shown_at_its_field(form):
 
 def test_several_models_are_compared(catalogue, form, stack):
     form.page.reload()
-    form.page.get_by_label("Module Id").fill("1")
+    form.page.get_by_label("Module").select_option("Lists and loops")
     for name in MODELS:
         form.page.get_by_label(name, exact=True).check()
     assert form.barriers() == []

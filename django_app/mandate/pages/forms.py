@@ -7,11 +7,14 @@ from itertools import groupby
 from typing import Any
 
 from django import forms
+from django.contrib.auth.models import AbstractUser
 
 from mandate import conf, exceptions, models
 from mandate.selectors import agents, catalogue
+from mandate.tools import choosing
 
 _PREFIX = "input-"
+NOT_GIVEN = [("", "not given")]
 _MOST_PLACES = Decimal("0.0001")
 
 
@@ -27,13 +30,19 @@ class Start(forms.Form):
         agent: models.Agent,
         schema: Mapping[str, Any],
         costs: Mapping[str, agents.UsualCost],
+        user: AbstractUser,
     ) -> None:
         super().__init__(data, initial={"request_key": str(uuid.uuid4()), "models": [agent.default_model]})
         self.names = list(schema.get("properties", {}))
         required = set(schema.get("required", ()))
         for name, described in schema.get("properties", {}).items():
-            field = _field(_resolved(described, schema), required=name in required)
-            field.label = described.get("title") or name.replace("_", " ").capitalize()
+            resolved, needed = _resolved(described, schema), name in required
+            offered = choosing.of(agent.graph, name, user=user)
+            if offered is None:
+                field = _field(resolved, required=needed)
+            else:
+                field = _offering(offered, resolved, required=needed)
+            field.label = _label(name, described)
             field.help_text = described.get("description", "")
             field.initial = described.get("default")
             self.fields[_PREFIX + name] = field
@@ -76,12 +85,29 @@ def _resolved(described: Mapping[str, Any], schema: Mapping[str, Any]) -> Mappin
     return {**described, **_resolved(kinds[0], schema)} if len(kinds) == 1 else described
 
 
+def _label(name: str, described: Mapping[str, Any]) -> str:
+    """Return the property's title, unless it is the one that pydantic makes of its name."""
+    title: str = described.get("title", "")
+    made = name.replace("_", " ").title()
+    return title if title and title != made else name.removesuffix("_id").replace("_", " ").capitalize()
+
+
+def _offering(
+    offered: choosing.Choices, described: Mapping[str, Any], *, required: bool
+) -> forms.TypedChoiceField:
+    return forms.TypedChoiceField(
+        choices=[*([] if required else NOT_GIVEN), *offered],
+        coerce=int if described.get("type") == "integer" else str,
+        empty_value=None,
+        required=required,
+    )
+
+
 def _field(described: Mapping[str, Any], *, required: bool) -> forms.Field:
     least, most = described.get("minimum"), described.get("maximum")
     match described:
         case {"enum": [*values]}:
-            empty = [] if required else [("", "not given")]
-            return forms.ChoiceField(choices=empty + [(v, v) for v in values], required=required)
+            return _offering([(value, str(value)) for value in values], described, required=required)
         case {"type": "integer"}:
             return forms.IntegerField(required=required, min_value=least, max_value=most)
         case {"type": "number"}:

@@ -2,6 +2,7 @@
 
 from mandate.exceptions import NotDelivered, ToolRejected
 from mandate.models.outbox import OutboxMessage
+from mandate.tools.choosing import choices
 from mandate.tools.context import Context
 from mandate.tools.declaration import ApprovalRule, Repeat, Schema, tool
 from mandate.tools.scopes import records
@@ -17,6 +18,7 @@ __all__ = [
     "Repeat",
     "Schema",
     "ToolRejected",
+    "choices",
     "records",
     "tool",
     "topic",

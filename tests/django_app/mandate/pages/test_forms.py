@@ -2,6 +2,7 @@ import pytest
 
 from mandate import exceptions
 from mandate.pages import forms
+from practice import models as practice_models
 from shared_schemas.problems import ErrorCode, FieldProblem
 
 pytestmark = pytest.mark.django_db
@@ -21,11 +22,11 @@ SCHEMA = {
 
 
 @pytest.fixture
-def fill(agent):
+def fill(agent, user):
     def make(**fields):
         data = {"request_key": "k", "models": [agent.default_model]}
         data |= {f"input-{name}": value for name, value in fields.items()}
-        made = forms.Start(data, agent=agent, schema=SCHEMA, costs={})
+        made = forms.Start(data, agent=agent, schema=SCHEMA, costs={}, user=user)
         made.is_valid()
         return made
 
@@ -37,6 +38,20 @@ def test_what_is_given_has_the_types_of_the_schema(fill):
 
     assert made.errors == {}
     assert made.given() == {"lesson": 1, "count": 2, "student": 7, "level": "hard", "more": [1]}
+
+
+def test_a_project_offers_values_by_their_names(agent, user):
+    lesson = practice_models.Module.objects.create(
+        slug="m", title="Loops", language="python", body="b", published=True
+    )
+    schema = {"properties": {"module_id": {"type": "integer"}}, "required": ["module_id"]}
+    data = {"request_key": "k", "models": [agent.default_model], "input-module_id": str(lesson.pk)}
+
+    made = forms.Start(data, agent=agent, schema=schema, costs={}, user=user)
+
+    assert made.fields["input-module_id"].choices == [(lesson.pk, "Loops")]
+    assert made.is_valid()
+    assert made.given() == {"module_id": lesson.pk}
 
 
 @pytest.mark.parametrize(
