@@ -198,8 +198,10 @@ async def test_a_run_that_waits_for_its_next_attempt_can_be_cancelled(
         if event.event == "retry":
             break
 
-    cancelled = await services.queue.cancel(row.run_id, thread_id=row.thread_id, owner=row.owner)
+    await services.queue.cancel(row.run_id, thread_id=row.thread_id, owner=row.owner)
+    await services.events.ended(row.run_id)
 
+    cancelled = await services.repository.run(row.run_id, thread_id=row.thread_id, owner=row.owner)
     thread = await services.repository.thread(row.thread_id, owner=row.owner)
     assert cancelled.status is run.RunStatus.INTERRUPTED
     assert thread.status is run.ThreadStatus.INTERRUPTED

@@ -3,8 +3,10 @@ import itertools
 from collections import Counter
 
 import psycopg
+from langgraph.types import interrupt
 
 from agent_service.engine import run
+from shared_schemas.problems import ErrorCode
 
 KILL_CONNECTIONS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -123,6 +125,34 @@ async def test_a_cancel_that_its_worker_did_not_live_to_see_is_kept(
 
     assert ended.status is run.RunStatus.INTERRUPTED
     assert stage.visits == []
+
+
+def nested(depth):
+    value = "the end"
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+async def test_a_run_whose_outcome_cannot_be_written_ends(
+    open_services, start_worker, submission, graphs, stage
+):
+    async def ask(state):
+        # A checkpoint takes it. An answer in JSON, where it stands two levels deeper, does not.
+        interrupt(nested(252))
+
+    graphs["deep"] = stage.chain(("ask", ask))
+    services = await open_services()
+    await start_worker(services)
+    payload = run.Payload(input={}, stream_modes=("custom",))
+    row = await services.queue.submit(submission("deep", payload=payload))
+
+    events = [event async for event in services.events.read(row.run_id)]
+
+    ended = await services.repository.run(row.run_id, thread_id=row.thread_id, owner=row.owner)
+    assert ended.status is run.RunStatus.ERROR
+    assert ended.error.code is ErrorCode.UNSTORABLE_VALUE
+    assert [event.event for event in events][-2:] == ["error", "end"]
 
 
 async def test_runs_survive_the_loss_of_every_connection(

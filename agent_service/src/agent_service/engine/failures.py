@@ -1,6 +1,7 @@
 """What went wrong in a graph, as a code and a sentence that may be stored and shown."""
 
 import httpx
+import orjson
 import ormsgpack
 import psycopg
 from langgraph.errors import GraphRecursionError
@@ -16,6 +17,14 @@ MAX_MESSAGE = 500
 PASSING = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, *database.TOO_LONG)
 """The database went away."""
 
+_UNSTORABLE = (
+    UnstorableValueError,
+    ormsgpack.MsgpackEncodeError,
+    orjson.JSONEncodeError,
+    psycopg.DataError,
+    psycopg.errors.ProgramLimitExceeded,
+)
+
 _TRANSIENT = (exceptions.TryAgain, exceptions.ToolUnavailable, httpx.TransportError)
 
 
@@ -26,7 +35,7 @@ def failure_of(error: Exception) -> Failure:
         return _failure(known.code, str(known))
     if isinstance(known, GraphRecursionError):
         return _failure(ErrorCode.RECURSION_LIMIT, "The graph took as many steps as a run may.")
-    if isinstance(known, UnstorableValueError | ormsgpack.MsgpackEncodeError | psycopg.DataError):
+    if isinstance(known, _UNSTORABLE):
         return _failure(ErrorCode.UNSTORABLE_VALUE, f"The state cannot be stored: {known}")
     return _failure(ErrorCode.GRAPH_FAILED, f"{type(known).__name__}: {known}")
 

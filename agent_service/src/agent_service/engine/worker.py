@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
 
+import psycopg
 import structlog
 from langgraph.errors import GraphDrained
 from pgqueuer.adapters.persistence.queries import Queries
@@ -20,6 +21,7 @@ from pydantic import BaseModel
 from agent_service import database, exceptions, webhooks
 from agent_service.engine import (
     driver,
+    encoding,
     executor,
     failures,
     housekeeping,
@@ -33,6 +35,7 @@ from agent_service.engine import (
 from agent_service.events import log
 from shared_schemas import crashing
 from shared_schemas.problems import ErrorCode, Failure
+from shared_schemas.usage import ModelUsage
 
 MAX_BATCH = 10
 
@@ -260,6 +263,16 @@ class Worker:
         try:
             await asyncio.wait({work.task})
             await self._conclude(claim, work)
+        except exceptions.LeaseLost:
+            raise
+        except Exception as error:  # noqa: BLE001 - the worker's boundary around one run
+            # What a graph leaves may be anything; a run that works for ever helps nobody.
+            _log.exception("run.outcome_refused")
+            failure = failures.failure_of(error)
+            told = encoding.dumps({"error": failure.code, "message": failure.message})
+            await self.events.append(work.execution.pen, "error", told)
+            outcome = _refused(failure, used=work.execution.counter.totals())
+            await self._end(claim, outcome, execution=work.execution)
         finally:
             # Only a worker that is killed softly leaves here with the task still running.
             work.task.cancel()
@@ -344,6 +357,9 @@ async def _persist(write: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await write()
+        except psycopg.errors.ProgramLimitExceeded:
+            # It is too large, and will be.
+            raise
         except failures.PASSING:
             _log.warning("run.outcome_waits", exc_info=True)
         await asyncio.sleep(RETRY_DELAY.total_seconds())
@@ -353,6 +369,15 @@ def _cancelled(asked: run.Run) -> run.Outcome:
     # The worker before this one died with it; where its thread stands was not looked at since.
     return run.Outcome(
         status=run.RunStatus.INTERRUPTED, thread_status=run.ThreadStatus.INTERRUPTED, usage=asked.usage
+    )
+
+
+def _refused(failure: Failure, *, used: list[ModelUsage]) -> run.Outcome:
+    return run.Outcome(
+        status=run.RunStatus.ERROR,
+        thread_status=run.ThreadStatus.ERROR,
+        usage=used,
+        error=failure,
     )
 
 
