@@ -148,7 +148,8 @@ RETURNING *
 
 -- name: postpone_run
 UPDATE runs
-SET status = 'pending', worker = NULL, usage = %(usage)s, not_before = now() + %(pause)s, updated_at = now()
+SET status = 'pending', worker = NULL, usage = %(usage)s, updated_at = now(),
+    not_before = CASE WHEN cancel_action IS NULL THEN now() + %(pause)s ELSE now() END
 WHERE run_id = %(run_id)s AND epoch = %(epoch)s AND status = 'running'
 RETURNING *
 
