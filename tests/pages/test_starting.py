@@ -66,5 +66,5 @@ def test_several_models_are_compared(catalogue, form, stack):
 
     form.page.get_by_role("button", name="Start").click()
 
-    expect(form.page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
+    expect(form.page.get_by_text("2 runs are started, one for each model.")).to_be_visible()
     assert sorted(stack.query(COMPARED)) == sorted((name,) for name in MODELS)

@@ -1,5 +1,6 @@
 """Pages that start runs: the agents a person may start, and a form made of what an agent's graph takes."""
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
@@ -48,6 +49,7 @@ def _start(request: HttpRequest, agent: models.Agent, made: forms.Start) -> Http
     chosen = made.chosen_models()
     if len(chosen) > 1:
         comparisons.start(agent=agent, input=made.given(), models_=chosen, by=by, idempotency_key=made.key())
+        messages.success(request, f"{len(chosen)} runs are started, one for each model.")
         return redirect("mandate-runs-page")
     run = runs.start(agent=agent, input=made.given(), model=chosen[0], by=by, idempotency_key=made.key())
     return redirect("mandate-run-page", run.pk)
