@@ -5,7 +5,7 @@ the end of a run that was cancelled while it waited.
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -36,16 +36,26 @@ class ThreadEvent:
 
 
 async def read(events: log.EventLog, thread_id: UUID, *, after: Place = START) -> AsyncIterator[ThreadEvent]:
-    """Yield the events behind `after`, then live ones, for as long as the thread is there."""
+    """Yield the events behind `after`, then live ones, for as long as the thread is there.
+
+    A run that is taken back leaves none; whoever saw it begin is told of its end.
+    """
     head: UUID | None = None
+    begun: log.RunEvent | None = None
     while True:
         with events.waiting(thread_id, *([] if head is None else [head])) as arrived:
             page = await _page(events, thread_id, after)
             if not page:
                 return
             for event in (_event(row) for row in page if row["run_id"]):
+                if begun and begun.run_id != event.item.run_id:
+                    yield _taken_back(begun, after)
                 after = event.place
+                begun = None if event.item.event == log.END else event.item
                 yield event
+            if begun and page[0]["run_id"] is None and begun.run_id != page[0]["head"]:
+                yield _taken_back(begun, after)
+                begun = None
             watched, head = head, page[0]["head"]
             # Whoever begins to wait for another run looks once more, for what came just before.
             if page[0]["run_id"] is None and head == watched:
@@ -62,6 +72,10 @@ async def _page(events: log.EventLog, thread_id: UUID, after: Place) -> list[dic
     """Return a row for each event, at least one while the thread is there; all name the unfinished run."""
     values = {"thread_id": thread_id, "ordinal": after.ordinal, "seq": after.seq, "limit": log.PAGE_SIZE}
     return await database.read(events.pool, log.QUERIES["read_thread"], values)
+
+
+def _taken_back(begun: log.RunEvent, place: Place) -> ThreadEvent:
+    return ThreadEvent(place=place, item=replace(begun, seq=begun.seq + 1, event=log.END, data="{}"))
 
 
 def _event(row: dict[str, Any]) -> ThreadEvent:
