@@ -175,7 +175,8 @@ def _show(run: dict[str, Any], say: Say) -> None:
 
 
 def show_usage(run: dict[str, Any], say: Say) -> None:
-    """Tell what the run's models used."""
+    """Tell which prompts the run was worked on with, and what its models used."""
+    say(f"prompts: version {run['prompt_version']}")
     for used in run["usage"]:
         tokens = f"{used['input_tokens']} tokens in, {used['output_tokens']} out"
         say(f"usage: {used['model']}, {used['calls']} calls, {tokens}")

@@ -5,11 +5,15 @@ import sys
 
 import pytest
 
+from agent_service.graphs import templates
 from stack import assembly, demo, postgres, processes, services, state
 
 pytestmark = pytest.mark.e2e
 
 DEMO = "import pathlib, sys; from stack import demo, state; demo.demo(state.Folder(path=pathlib.Path(sys.argv[1])))"
+
+
+PROMPTS = templates.version(templates.folder_of("agent_service.graphs.practice_author"))
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +75,7 @@ def test_the_demo_does_the_main_job_and_stops_what_it_started(folder, capsys):
         pytest.param(
             "sql",
             "demo: completed: 3 tasks drafted, 3 solutions verified, 1 published after approval",
-            "add_sql_tests",
+            f"prompts: version {PROMPTS}",
             id="sql",
         ),
         pytest.param(
