@@ -186,12 +186,12 @@ def test_a_long_reading_is_cut_and_says_so(start_run, declare, settings):
 
 
 def test_a_tool_reaches_only_what_its_agent_made(start_run, declare, refusal):
-    def read_task(context: tools.Context, call: Ask) -> Text:
+    def look_at_task(context: tools.Context, call: Ask) -> Text:
         """Read a task."""
         return Text(text=context.owned(Task).get(pk=call.text).title)
 
     module = Module.objects.create(slug="m", title="M", language="python", body="b")
-    tool = declare(read_task, effect=tools.Effect.READ)
+    tool = declare(look_at_task, effect=tools.Effect.READ)
     run = start_run(tool)
     theirs = Task.objects.create(module=module, title="a", text="a", ai_user=run.started_by)
     own = Task.objects.create(module=module, title="b", text="b", ai_user=run.agent.user)
