@@ -35,7 +35,7 @@ SOCKET_PATH_BYTES = 103  # sun_path on the strictest system, without the closing
 SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
-    "max_connections": "200",
+    "max_connections": "600",
     "timezone": "UTC",
     "log_line_prefix": "%m [%p] %d ",
 }
