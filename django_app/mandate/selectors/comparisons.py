@@ -10,12 +10,12 @@ from uuid import UUID
 
 from django.contrib.auth.models import AbstractUser, AnonymousUser
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Count, F, Max, Prefetch, Q, QuerySet, Sum
+from django.db.models import F, Prefetch, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from mandate import exceptions, models
+from mandate.selectors import drafts, usage
 from mandate.selectors import runs as run_selectors
-from mandate.selectors import usage
 from shared_schemas import comparisons as wire
 from shared_schemas.problems import ErrorCode
 from shared_schemas.runs import RunStatus
@@ -39,8 +39,6 @@ COLUMNS = (
     "similarity",
 )
 """Of the CSV export."""
-
-_Status = models.DraftReview.Status
 
 
 def visible_to(user: AbstractUser | AnonymousUser) -> QuerySet[models.Comparison]:
@@ -73,12 +71,12 @@ def describe(comparisons: Iterable[models.Comparison]) -> list[wire.Comparison]:
     """Return comparisons that `detailed` has read, with each model's figures."""
     listed = list(comparisons)
     runs = {run.pk: run for comparison in listed for run in comparison.runs.all()}
-    seconds, drafts, reviews = _seconds(runs), _drafts(runs), _reviews(runs)
+    seconds, made, reviews = _seconds(runs), _drafts(runs), _reviews(runs)
     return [
         _described(
             comparison,
             [
-                _figures(run, seconds.get(run.pk), drafts.get(run.pk, Counter()), reviews.get(run.pk, {}))
+                _figures(run, seconds.get(run.pk), made.get(run.pk, Counter()), reviews.get(run.pk, {}))
                 for run in comparison.runs.all()
             ],
         )
@@ -117,10 +115,9 @@ def _described(comparison: models.Comparison, results: list[wire.ModelFigures]) 
 
 
 def _figures(
-    run: models.Run, seconds: float | None, drafts: Mapping[str, int], reviews: Mapping[str, Any]
+    run: models.Run, seconds: float | None, made: Mapping[str, int], reviews: Mapping[str, Any]
 ) -> wire.ModelFigures:
     used = usage.by_model(run)
-    both = reviews.get("both")
     return wire.ModelFigures(
         model=run.model,
         run_id=run.pk,
@@ -132,11 +129,11 @@ def _figures(
         input_tokens=sum(one.input_tokens for one in used),
         output_tokens=sum(one.output_tokens for one in used),
         cost=run.cost,
-        drafts=drafts.get("made", 0),
-        verified=drafts.get("verified", 0) if drafts.get("checked") else None,
+        drafts=made.get("made", 0),
+        verified=made.get("verified", 0) if made.get("checked") else None,
         approved=reviews.get("approved", 0),
         rejected=reviews.get("rejected", 0),
-        similarity=round(2 * reviews["kept"] / both, 4) if both else None,
+        similarity=drafts.similarity(reviews),
     )
 
 
@@ -145,7 +142,7 @@ def _seconds(runs: Mapping[UUID, models.Run]) -> dict[UUID, float]:
     rows = (
         models.ToolSession.objects.filter(run__in=runs, run__ended_at__isnull=False)
         .values("run_id")
-        .annotate(total=Sum(held), latest=Max("created_at"))
+        .annotate(total=Sum(held))
     )
     return {row["run_id"]: max(row["total"] or timedelta(0), timedelta(0)).total_seconds() for row in rows}
 
@@ -182,15 +179,5 @@ def _made(runs: Mapping[UUID, models.Run]) -> dict[ContentType, dict[str, UUID]]
 
 
 def _reviews(runs: Mapping[UUID, models.Run]) -> dict[UUID, dict[str, Any]]:
-    approved = Q(status=_Status.APPROVED)
-    rows = (
-        models.DraftReview.objects.filter(run__in=runs)
-        .values("run_id")
-        .annotate(
-            approved=Count("pk", filter=approved),
-            rejected=Count("pk", filter=Q(status=_Status.REJECTED)),
-            both=Sum(F("drafted_characters") + F("published_characters"), filter=approved),
-            kept=Sum("kept_characters", filter=approved),
-        )
-    )
+    rows = models.DraftReview.objects.filter(run__in=runs).values("run_id").annotate(**drafts.SUMS)
     return {row["run_id"]: dict(row) for row in rows}

@@ -4,14 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser, AnonymousUser
-from django.db.models import Count, F, Max, Q, Sum
+from django.db.models import Count, Max, Q
 
 from mandate import models
-from mandate.selectors import runs
+from mandate.selectors import drafts, runs
 from shared_schemas import prompts as wire
 from shared_schemas.runs import RunStatus
-
-_Status = models.DraftReview.Status
 
 
 def by_version(user: AbstractUser | AnonymousUser, *, agent: str = "") -> list[wire.PromptFigures]:
@@ -38,23 +36,13 @@ def by_version(user: AbstractUser | AnonymousUser, *, agent: str = "") -> list[w
         for row in models.DraftReview.objects.filter(run__in=seen.order_by().values("pk"))
         .order_by()
         .values("run__agent__slug", "run__prompt_version")
-        .annotate(**_MADE_OF_THEM)
+        .annotate(**drafts.SUMS)
     }
     return [_figures(row, reviews.get((row["agent__slug"], row["prompt_version"]), {})) for row in rows]
 
 
-_APPROVED = Q(status=_Status.APPROVED)
-_MADE_OF_THEM: dict[str, Any] = {
-    "approved": Count("pk", filter=_APPROVED),
-    "rejected": Count("pk", filter=Q(status=_Status.REJECTED)),
-    "both": Sum(F("drafted_characters") + F("published_characters"), filter=_APPROVED),
-    "kept": Sum("kept_characters", filter=_APPROVED),
-}
-
-
 def _figures(row: Mapping[str, Any], reviewed: Mapping[str, Any]) -> wire.PromptFigures:
     approved, rejected = reviewed.get("approved", 0), reviewed.get("rejected", 0)
-    both = reviewed.get("both")
     decided = approved + rejected
     return wire.PromptFigures(
         agent=row["agent__slug"],
@@ -63,6 +51,6 @@ def _figures(row: Mapping[str, Any], reviewed: Mapping[str, Any]) -> wire.Prompt
         completed=row["done"],
         approved=approved,
         rejected=rejected,
-        similarity=round(2 * reviewed["kept"] / both, 4) if both else None,
+        similarity=drafts.similarity(reviewed),
         approval_rate=round(approved / decided, 4) if decided else None,
     )
