@@ -2,13 +2,12 @@
 
 import uuid
 
-from django.contrib.auth.models import AbstractUser, AnonymousUser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from mandate import exceptions, models
-from mandate.api import bodies, pages
+from mandate.api import bodies, pages, people
 from mandate.selectors import approvals as selectors
 from mandate.services import approvals
 from shared_schemas import runs as wire
@@ -26,10 +25,10 @@ class Approvals(APIView):
 
     def get(self, request: Request) -> Response:
         paged = Pages()
-        found = selectors.visible_to(_person(request)).filter(**_filters(request))
+        found = selectors.visible_to(people.person(request)).filter(**_filters(request))
         page = wire.ApprovalPage(
             results=[
-                selectors.as_wire(approval, reader=_person(request))
+                selectors.as_wire(approval, reader=people.person(request))
                 for approval in paged.paginate_queryset(found, request, self) or ()
             ],
             next=paged.get_next_link(),
@@ -42,10 +41,10 @@ class Approval(APIView):
     """`/api/agents/approvals/{id}/`."""
 
     def get(self, request: Request, approval_id: uuid.UUID) -> Response:
-        approval = selectors.visible_to(_person(request)).filter(pk=approval_id).first()
+        approval = selectors.visible_to(people.person(request)).filter(pk=approval_id).first()
         if approval is None:
             raise exceptions.RequestRefused(ErrorCode.NOT_FOUND, "There is no such approval.")
-        return Response(selectors.as_wire(approval, reader=_person(request)).model_dump(mode="json"))
+        return Response(selectors.as_wire(approval, reader=people.person(request)).model_dump(mode="json"))
 
 
 class Decision(APIView):
@@ -53,13 +52,8 @@ class Decision(APIView):
 
     def post(self, request: Request, approval_id: uuid.UUID) -> Response:
         decision = bodies.parse(request._request, wire.Decision)  # noqa: SLF001 - the bytes, before any parser
-        approval = approvals.decide(approval_id, decision, by=_person(request))
-        return Response(selectors.as_wire(approval, reader=_person(request)).model_dump(mode="json"))
-
-
-def _person(request: Request) -> AbstractUser:
-    assert not isinstance(request.user, AnonymousUser), "the permission classes let nobody unknown in"
-    return request.user
+        approval = approvals.decide(approval_id, decision, by=people.person(request))
+        return Response(selectors.as_wire(approval, reader=people.person(request)).model_dump(mode="json"))
 
 
 def _filters(request: Request) -> dict[str, str]:

@@ -2,13 +2,12 @@
 
 import uuid
 
-from django.contrib.auth.models import AbstractUser, AnonymousUser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from mandate import exceptions, models
-from mandate.api import bodies
+from mandate.api import bodies, people
 from mandate.selectors import audit as selectors
 from mandate.selectors import drafts
 from mandate.selectors import runs as run_selectors
@@ -36,7 +35,7 @@ class Undo(APIView):
         ).first()
         if call is None:
             raise exceptions.RequestRefused(ErrorCode.NOT_FOUND, f"There is no tool call {call_id}.")
-        done = undo.undo(call.pk, by=_person(request), comment=asked.comment)
+        done = undo.undo(call.pk, by=people.person(request), comment=asked.comment)
         answer = wire.Undone(
             tool_call=call.pk,
             undone_by=done.undone_by.get_username(),
@@ -51,7 +50,7 @@ class Redelivery(APIView):
 
     def post(self, request: Request, message_id: int) -> Response:
         _check_permission(request, deliveries.PERMISSION)
-        message = deliveries.again(message_id, by=_person(request))
+        message = deliveries.again(message_id, by=people.person(request))
         answer = wire.Message(
             message_id=message.pk,
             topic=message.topic,
@@ -70,11 +69,6 @@ class Quality(APIView):
     def get(self, request: Request) -> Response:
         _check_permission(request, "mandate.view_draftreview")
         return Response(quality.QualityList(results=drafts.figures()).model_dump(mode="json"))
-
-
-def _person(request: Request) -> AbstractUser:
-    assert not isinstance(request.user, AnonymousUser), "the permission classes let nobody unknown in"
-    return request.user
 
 
 def _check_permission(request: Request, permission: str) -> None:

@@ -1,12 +1,11 @@
 """The people's API of comparisons."""
 
-from django.contrib.auth.models import AbstractUser, AnonymousUser
 from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from mandate.api import bodies, pages, runs
+from mandate.api import bodies, pages, people, runs
 from mandate.selectors import comparisons as selectors
 from mandate.services import comparisons
 from shared_schemas import comparisons as wire
@@ -37,7 +36,7 @@ class Comparisons(APIView):
             agent=asked.agent,
             input=asked.input,
             models_=asked.models,
-            by=_person(request),
+            by=people.person(request),
             name=asked.name,
             idempotency_key=runs.idempotency_key(request),
         )
@@ -68,8 +67,3 @@ class Export(APIView):
 def _described(request: Request, comparison_id: int) -> wire.Comparison:
     (described,) = selectors.describe([selectors.find(comparison_id, user=request.user)])
     return described
-
-
-def _person(request: Request) -> AbstractUser:
-    assert not isinstance(request.user, AnonymousUser), "the permission classes let nobody unknown in"
-    return request.user

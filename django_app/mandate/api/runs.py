@@ -2,14 +2,13 @@
 
 import uuid
 
-from django.contrib.auth.models import AbstractUser, AnonymousUser
 from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from mandate import conf, exceptions
-from mandate.api import bodies, pages
+from mandate.api import bodies, pages, people
 from mandate.selectors import results
 from mandate.selectors import runs as selectors
 from mandate.services import limits, runs
@@ -42,7 +41,7 @@ class Runs(APIView):
         run = runs.start(
             agent=asked.agent or conf.settings().research_agent,
             input={"query": asked.query} if asked.input is None else asked.input,
-            by=_person(request),
+            by=people.person(request),
             model=asked.model,
             thread_id=asked.thread_id,
             tools=asked.tools,
@@ -74,7 +73,7 @@ class Cancel(APIView):
 
     def post(self, request: Request, run_id: uuid.UUID) -> Response:
         selectors.find(run_id, user=request.user, to_change=True)
-        runs.cancel(run_id, by=_person(request))
+        runs.cancel(run_id, by=people.person(request))
         crashing.point("cancel.after_commit")
         return _described(request, run_id)
 
@@ -84,7 +83,7 @@ class Resume(APIView):
 
     def post(self, request: Request, run_id: uuid.UUID) -> Response:
         selectors.find(run_id, user=request.user, to_change=True)
-        runs.resume(run_id, by=_person(request))
+        runs.resume(run_id, by=people.person(request))
         return _described(request, run_id, status=202)
 
 
@@ -94,7 +93,7 @@ class Limits(APIView):
     def post(self, request: Request, run_id: uuid.UUID) -> Response:
         selectors.find(run_id, user=request.user, to_change=True)
         asked = bodies.parse(request._request, wire.LimitsChange)  # noqa: SLF001 - the bytes, before any parser
-        limits.change(run_id, asked, by=_person(request))
+        limits.change(run_id, asked, by=people.person(request))
         return _described(request, run_id)
 
 
@@ -109,11 +108,6 @@ class Result(APIView):
 def _described(request: Request, run_id: uuid.UUID, *, status: int = 200) -> Response:
     run = selectors.find(run_id, user=request.user)
     return Response(selectors.describe(run).model_dump(mode="json"), status=status)
-
-
-def _person(request: Request) -> AbstractUser:
-    assert not isinstance(request.user, AnonymousUser), "the permission classes let nobody unknown in"
-    return request.user
 
 
 def idempotency_key(request: Request) -> str | None:
