@@ -71,7 +71,11 @@ async def open_client(
         timeout=httpx.Timeout(answer_within.total_seconds(), connect=5),
         limits=httpx.Limits(max_connections=200, max_keepalive_connections=50),
     ) as http:
-        yield ToolClient(http=http, signing_key=signing_key, patience=patience or Patience())
+        opened = ToolClient(http=http, signing_key=signing_key, patience=patience or Patience())
+        try:
+            yield opened
+        finally:
+            await opened.drop_requests()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +85,29 @@ class ToolClient:
     http: httpx.AsyncClient
     signing_key: keys.SigningKey
     patience: Patience
+    underway: set[asyncio.Task[httpx.Response]] = field(default_factory=set, init=False, repr=False)
+    """Requests without an answer, those among them that nobody waits for any more."""
+
+    async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send one request, which goes on without a caller that is cancelled.
+
+        A request that is cancelled twice, as LangGraph cancels the siblings of a failed node, would keep its
+        connection for ever (encode/httpx#3782), until none is left.
+
+        Raises:
+            HTTPError: there is no answer.
+        """
+        request = asyncio.create_task(self.http.request(method, path, **options))
+        self.underway.add(request)
+        request.add_done_callback(self.underway.discard)
+        return await asyncio.shield(request)
+
+    async def drop_requests(self) -> None:
+        """Give up what nobody waits for."""
+        left = list(self.underway)
+        for request in left:
+            request.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def open_session(self, *, run_id: str, thread_id: str, epoch: int) -> "ToolSession":
         """Open a run's tool session as its worker.
@@ -139,8 +166,11 @@ class ToolClient:
             subject=tokens.AGENT_SERVICE,
             token_id=str(uuid.uuid4()),
         )
-        return await self.http.post(
-            SESSIONS_PATH, json=request.model_dump(mode="json"), headers={"Authorization": f"Bearer {token}"}
+        return await self.send(
+            "POST",
+            SESSIONS_PATH,
+            json=request.model_dump(mode="json"),
+            headers={"Authorization": f"Bearer {token}"},
         )
 
 
@@ -204,8 +234,8 @@ class ToolSession:
         self.closed = True
         crashing.point("session.before_close")
         try:
-            await self.client.http.delete(
-                f"{SESSIONS_PATH}current/", headers=self._authorization(), timeout=5
+            await self.client.send(
+                "DELETE", f"{SESSIONS_PATH}current/", headers=self._authorization(), timeout=5
             )
         except httpx.HTTPError as error:
             log.warning("tool_session_close_unanswered", run_id=self.run_id, reason=type(error).__name__)
@@ -218,7 +248,7 @@ class ToolSession:
         async def send() -> httpx.Response:
             crashing.point("request.before_send")
             authorized = {**headers, **self._authorization()}
-            answer = await self.client.http.request(method, path, content=body, headers=authorized)
+            answer = await self.client.send(method, path, content=body, headers=authorized)
             crashing.point("request.after_answer")
             return answer
 
