@@ -178,6 +178,17 @@ async def test_an_address_that_keeps_failing_is_left_alone_and_tried_again(
     assert closed["left"] == 0
 
 
+async def test_attempts_that_fail_at_once_count_as_one(deliverer, answers, received, pool):
+    answers += [500] * webhooks.BATCH_SIZE
+    async with pool.connection() as connection:
+        for _ in range(webhooks.BATCH_SIZE):
+            await _send(connection)
+        await deliverer.deliver_due()
+        await _send(connection)
+
+        assert await deliverer.deliver_due() == 1
+
+
 async def test_another_address_is_not_left_alone_with_it(deliverer, answers, received, pool):
     answers += [500] * webhooks.PATIENCE
     async with pool.connection() as connection:

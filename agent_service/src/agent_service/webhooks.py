@@ -130,9 +130,8 @@ class Deliverer:
         if taken:
             await self._all("address_answers", url=message["url"])
         else:
-            await self._all(
-                "address_fails", url=message["url"], patience=PATIENCE, rest=REST, longest=LONGEST_REST
-            )
+            resting = {"patience": PATIENCE, "rest": REST, "longest": LONGEST_REST}
+            await self._all("address_fails", url=message["url"], taken_at=message["taken_at"], **resting)
 
     async def _post(self, message: dict[str, Any]) -> tuple[str, bool]:
         body = message["body"].encode()

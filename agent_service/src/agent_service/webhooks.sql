@@ -18,7 +18,7 @@ WHERE webhook_id IN (
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 )
-RETURNING webhook_id, run_id, url, body, attempts
+RETURNING webhook_id, run_id, url, body, attempts, clock_timestamp() AS taken_at
 
 -- name: until_next
 SELECT min(greatest(next_attempt_at, resting_until)) - now() AS delay
@@ -43,13 +43,15 @@ UPDATE webhooks SET abandoned_at = now(), last_answer = %(answer)s WHERE webhook
 DELETE FROM webhook_addresses WHERE url = %(url)s
 
 -- name: address_fails
-INSERT INTO webhook_addresses AS address (url, failures, resting_until) VALUES (%(url)s, 1, now())
+INSERT INTO webhook_addresses AS address (url, failures, resting_until) VALUES (%(url)s, 1, clock_timestamp())
 ON CONFLICT (url) DO UPDATE SET
     failures = address.failures + 1,
     resting_until = CASE
-        WHEN address.failures + 1 < %(patience)s THEN now()
+        WHEN address.failures + 1 < %(patience)s THEN clock_timestamp()
         ELSE now() + least(%(rest)s * power(2, least(address.failures + 1 - %(patience)s, 20)), %(longest)s)
     END
+-- Attempts at the same time fail for the same reason: they count as one.
+WHERE address.resting_until < %(taken_at)s
 
 -- name: list
 SELECT
