@@ -60,12 +60,10 @@ MATRIX = (
         "approval.after_question",
         "session.before_commit",
         "session.after_commit",
-        "webhook.before_apply",
-        "webhook.before_commit",
-        "webhook.after_commit",
         "start.before_commit",
         "start.after_commit",
     ),
+    *_points(DJANGO, "webhook.before_apply", "webhook.before_commit", "webhook.after_commit", latest=4),
     *_points(
         DJANGO,
         "approval.before_effect",
