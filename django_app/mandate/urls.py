@@ -15,8 +15,9 @@ from mandate.api import (
     webhooks,
 )
 from mandate.pages import approvals as approval_pages
+from mandate.pages import comparisons as comparison_pages
+from mandate.pages import operation, starting
 from mandate.pages import runs as run_pages
-from mandate.pages import starting
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("ok", health.ok),
@@ -29,6 +30,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("agents/runs/<uuid:run_id>/resume/", run_pages.resume, name="mandate-run-resume-page"),
     path("agents/approvals/", approval_pages.approvals_page, name="mandate-approvals-page"),
     path("agents/approvals/<uuid:approval_id>/", approval_pages.approval_page, name="mandate-approval-page"),
+    path("agents/comparisons/", comparison_pages.comparisons_page, name="mandate-comparisons-page"),
+    path(
+        "agents/comparisons/<int:comparison_id>/",
+        comparison_pages.comparison_page,
+        name="mandate-comparison-page",
+    ),
+    path("agents/figures/", comparison_pages.figures_page, name="mandate-figures-page"),
+    path("agents/operation/", operation.operation_page, name="mandate-operation-page"),
     path("api/agents/runs/", runs.Runs.as_view(), name="mandate-runs"),
     path("api/agents/runs/<uuid:run_id>/", runs.Run.as_view(), name="mandate-run"),
     path("api/agents/runs/<uuid:run_id>/export/", runs.Export.as_view(), name="mandate-run-export"),

@@ -61,6 +61,17 @@ def find(comparison_id: int, *, user: AbstractUser | AnonymousUser) -> models.Co
     return found
 
 
+def listed(comparisons: QuerySet[models.Comparison]) -> QuerySet[models.Comparison]:
+    """Fetch what a list shows: newest first, with each run's agent, model and status."""
+    runs = (
+        models.Run.objects.select_related("agent")
+        .only("comparison_id", "agent__name", "model", "status", "created_at")
+        .order_by("created_at", "id")
+    )
+    newest = comparisons.order_by("-created_at", "-pk").select_related("started_by")
+    return newest.prefetch_related(Prefetch("runs", runs))
+
+
 def detailed(comparisons: QuerySet[models.Comparison]) -> QuerySet[models.Comparison]:
     """Fetch the runs with the comparisons, in a fixed number of queries."""
     runs = models.Run.objects.select_related("agent").prefetch_related("usage").order_by("created_at", "id")

@@ -1,10 +1,18 @@
+import json
+import re
+import uuid
+
 import pytest
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from mandate import models, testing, tools
+from mandate.admin import confirming
 from mandate.services import drafts, runs
 from practice.models import Module, Task
 from shared_schemas.problems import ErrorCode
@@ -39,9 +47,89 @@ def some_of_each(parked, submitted, agent_service, report):
 
 
 @pytest.fixture
-def act(admin_client):
+def make_rows(make_user, declare):
+    """Make a row of every model, each of a run, an agent and people of its own."""
+    tool = declare(name="shown")
+
+    def make():
+        person, name = make_user(), uuid.uuid4().hex
+        agent = testing.make_agent(tool)
+        run = testing.start_run(agent, by=person, model=name)
+        testing.call_tool(tool, {"name": name}, run=run)
+        call = run.tool_calls.get()
+        far = run.created_at.replace(year=2099)
+        models.ToolResult.objects.create(tool_call=call, json="{}", size=2)
+        models.ToolCallUndo.objects.create(tool_call=call, undone_by=person)
+        models.OutboxMessage.objects.create(topic=name, key=name, run=run, tool_call=call)
+        models.WebhookReceipt.objects.create(webhook_id=name, type=name, body={}, run=run)
+        models.RunNote.objects.create(run=run, kind="cancelled", by=person)
+        models.ModelUsage.objects.create(
+            run=run, segment=1, model=name, calls=1, input_tokens=1, output_tokens=1
+        )
+        models.Approval.objects.create(
+            run=run,
+            tool_call=call,
+            permission="a.b",
+            message=name,
+            arguments={},
+            expires_at=far,
+            status="approved",
+            decided_by=person,
+            decided_at=run.created_at,
+        )
+        models.DraftReview.objects.create(
+            content_type=ContentType.objects.get_for_model(Group),
+            object_id=str(Group.objects.get(name=name).pk),
+            agent=agent,
+            run=run,
+            drafted={},
+            published={},
+            status="approved",
+            reviewed_by=person,
+            reviewed_at=run.created_at,
+        )
+        models.ToolSwitch.objects.create(tool=name, changed_by=person)
+        models.CatalogueModel.objects.create(name=name, provider="openai")
+        models.Checkpoint.objects.create(
+            thread_id=name, checkpoint_id="1", body={"channel_versions": {}}, metadata={"step": 1}
+        )
+        models.Comparison.objects.create(name=name, started_by=person)
+
+    return make
+
+
+@pytest.fixture
+def count_queries(admin_client):
+    def count(url):
+        admin_client.get(url)  # what is cached once per process is not counted
+        with CaptureQueriesContext(connection) as captured:
+            admin_client.get(url)
+        return len(captured)
+
+    return count
+
+
+@pytest.fixture
+def choose(admin_client):
+    """Choose an action for rows, and return the page that asks again."""
+
     def send(action, *rows):
-        data = {"action": action, "_selected_action": [str(row.pk) for row in rows]}
+        data = {"action": action, "_selected_action": [str(row.pk) for row in rows], "index": "0"}
+        return admin_client.post(_list_of(type(rows[0])), data)
+
+    return send
+
+
+@pytest.fixture
+def act(admin_client, choose):
+    """Choose an action for rows, say yes, and return what is told."""
+
+    def send(action, *rows):
+        asked = choose(action, *rows).content.decode()
+        form = re.search(r'<form method="post">.*</form>', asked, re.DOTALL)[0]
+        data = {}
+        for name, value in re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', form):
+            data.setdefault(name, []).append(value)
         response = admin_client.post(_list_of(type(rows[0])), data, follow=True)
         return [str(message) for message in response.context["messages"]]
 
@@ -91,6 +179,78 @@ def test_a_longer_list_takes_no_more_queries(admin_client, start, django_assert_
         response = admin_client.get(_list_of(models.Run))
 
     assert response.context["cl"].result_count == 10
+
+
+def test_no_list_asks_the_database_for_each_row(count_queries, make_rows):
+    """The rows of each list show other rows, of other tables."""
+    make_rows()
+    few = {model: count_queries(_list_of(model)) for model in MODELS}
+    for _ in range(3):
+        make_rows()
+
+    many = {model: count_queries(_list_of(model)) for model in MODELS}
+
+    assert many == few
+
+
+def test_an_action_does_nothing_before_a_person_has_said_so(choose, start):
+    run = start()
+
+    asked = choose("cancel", run)
+
+    run.refresh_from_db()
+    assert str(run) in asked.content.decode()
+    assert "They end for good" in asked.content.decode()
+    assert run.status == RunStatus.PENDING
+
+
+def test_an_action_is_about_so_many_rows_at_most(admin_client, start):
+    run = start()
+    models.Run.objects.bulk_create(
+        models.Run(agent=run.agent, started_by=run.started_by, thread_id=uuid.uuid4(), input={}, model="m")
+        for _ in range(confirming.MOST)
+    )
+    data = {"action": "cancel", "_selected_action": [str(run.pk)], "select_across": "1", "index": "0"}
+
+    response = admin_client.post(_list_of(models.Run), data, follow=True)
+
+    assert "Choose 200 at most; nothing was done." in [str(one) for one in response.context["messages"]]
+    assert not models.Run.objects.filter(status=RunStatus.CANCELLED).exists()
+
+
+def test_the_audits_of_runs_are_exported_as_lines_of_json(choose, start):
+    runs_ = [start(), start()]
+
+    response = choose("export_audit", *runs_)
+
+    exported = [json.loads(line) for line in response.content.decode().splitlines()]
+    assert "attachment" in response["Content-Disposition"]
+    assert {one["run"]["run_id"] for one in exported} == {str(run.pk) for run in runs_}
+    assert all(one["entries"][0]["event"] == "created" for one in exported)
+
+
+@pytest.mark.parametrize("action", ["cancel", "resume", "raise_limits"])
+def test_who_may_only_see_runs_is_offered_the_export_alone(client, make_user, start, action):
+    run = start()
+    person = make_user(is_staff=True)
+    person.user_permissions.set(Permission.objects.filter(codename="view_run"))
+    client.force_login(person)
+
+    offered = client.get(_list_of(models.Run)).content.decode()
+    client.post(
+        _list_of(models.Run), {"action": action, "_selected_action": [str(run.pk)], "confirmed": "yes"}
+    )
+
+    assert "Export the audit" in offered
+    assert f'value="{action}"' not in offered
+    assert not run.notes.exists()
+
+
+def test_who_paused_an_agent_is_kept(act, agent, admin_user):
+    act("pause", agent)
+
+    entry = LogEntry.objects.get()
+    assert (entry.user, entry.get_edited_object(), entry.change_message) == (admin_user, agent, "Paused.")
 
 
 def test_a_new_agent_gets_an_account_nobody_can_log_in_with(admin_client):
@@ -170,7 +330,7 @@ def test_runs_are_cancelled_where_they_can_be(act, submitted, agent_service, rep
     other.refresh_from_db()
     assert other.status == RunStatus.CANCELLED
     assert any("cannot become" in line for line in said)
-    assert "1 runs cancelled." in said
+    assert "1 run cancelled." in said
 
 
 def test_a_failed_run_is_resumed(act, submitted, agent_service, report):
@@ -247,7 +407,9 @@ def test_seeing_runs_is_not_operating_them(client, make_user, start):
     person.user_permissions.set(Permission.objects.filter(codename="view_run"))
     client.force_login(person)
 
-    client.post(_list_of(models.Run), {"action": "cancel", "_selected_action": [str(run.pk)]})
+    client.post(
+        _list_of(models.Run), {"action": "cancel", "_selected_action": [str(run.pk)], "confirmed": "yes"}
+    )
 
     run.refresh_from_db()
     assert run.status == RunStatus.PENDING
@@ -264,7 +426,7 @@ def test_calls_are_undone_where_they_can_be(act, start_run, declare, add_tool):
     said = act("undo", *models.ToolCall.objects.filter(pk__in=[answer.tool_call for answer in answers]))
 
     assert [group.name for group in Group.objects.all()] == [add_tool]
-    assert "1 calls are undone." in said
+    assert "1 tool call undone." in said
     assert any("does not say how" in line for line in said)
 
 
@@ -276,7 +438,9 @@ def test_seeing_calls_is_not_undoing_them(client, make_user, start_run, declare)
     client.force_login(person)
     call = models.ToolCall.objects.get()
 
-    client.post(_list_of(models.ToolCall), {"action": "undo", "_selected_action": [str(call.pk)]})
+    client.post(
+        _list_of(models.ToolCall), {"action": "undo", "_selected_action": [str(call.pk)], "confirmed": "yes"}
+    )
 
     assert Group.objects.exists()
 

@@ -1,17 +1,17 @@
 """The catalogue of models in the admin."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django import forms
 from django.contrib import admin
 
 from mandate import models
+from mandate.admin import history
 
 if TYPE_CHECKING:
-    _ModelAdmin = admin.ModelAdmin[Any]
     _ModelForm = forms.ModelForm[models.CatalogueModel]
 else:
-    _ModelAdmin, _ModelForm = admin.ModelAdmin, forms.ModelForm
+    _ModelForm = forms.ModelForm
 
 
 class CatalogueModelForm(_ModelForm):
@@ -21,7 +21,7 @@ class CatalogueModelForm(_ModelForm):
 
 
 @admin.register(models.CatalogueModel)
-class CatalogueModelAdmin(_ModelAdmin):
+class CatalogueModelAdmin(history.ModelAdmin):
     """One row per model; it stands before the settings' entry of the same name."""
 
     form = CatalogueModelForm
