@@ -15,6 +15,7 @@ def setenv():
     os.environ.pop("SOME_DATABASE", None)
 
 
+@pytest.mark.django_db  # the end of a request looks after connections that earlier tests left
 def test_the_files_of_the_apps_are_served_as_they_lie(client):
     response = client.get("/static/admin/css/base.css")
     response.close()
