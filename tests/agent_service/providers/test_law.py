@@ -1,5 +1,6 @@
 """What holds for every provider's real client, whatever its wire format."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -16,6 +17,9 @@ LOOKUP = {
     "parameters": {"type": "object", "properties": {"id": {"type": "integer"}}},
 }
 HELLO = [SystemMessage("Be polite."), HumanMessage("hello")]
+CANCELLED = 110
+"""More than an HTTP library of theirs opens connections by default."""
+
 HOW = pytest.mark.parametrize("how", ["whole", "streamed"])
 
 
@@ -124,6 +128,31 @@ async def test_an_answer_that_does_not_come_is_given_up(model, server, how):
 
     assert models.failure(caught.value).code is ErrorCode.MODEL_FAILED
     assert models.is_passing(caught.value)
+
+
+@HOW
+async def test_cancelled_calls_leave_their_connections_to_others(model, server, how):
+    asked = model()
+    server.set(model_server.Control(faults=[scripts.Fault(kind="hang")] * CANCELLED))
+    async with asyncio.timeout(60):
+        for number in range(CANCELLED):
+            call = asyncio.create_task(ask(asked, HELLO, how))
+            while len(server.requests) <= number:  # noqa: ASYNC110 - the server has no event for it
+                await asyncio.sleep(0)
+            await cancel_as_langgraph_does(call)
+
+        answer = await ask(asked, HELLO, how)
+
+    assert answer.text.startswith("Hello")
+
+
+async def cancel_as_langgraph_does(call):
+    """Cancel it once as the sibling of a node that failed, and once more at the end of the graph."""
+    call.cancel()
+    await asyncio.sleep(0)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
 
 
 @HOW

@@ -3,11 +3,13 @@
 import re
 from datetime import timedelta
 
-from google.genai import errors
+import httpx2
+from google import genai
+from google.genai import errors, types
 from langchain_core.language_models import BaseChatModel
 from langchain_google_genai import ChatGoogleGenerativeAI
 from langchain_google_genai.chat_models import ChatGoogleGenerativeAIError
-from pydantic import SecretStr
+from pydantic import PrivateAttr, SecretStr
 
 from agent_service.providers import connection
 
@@ -18,7 +20,22 @@ _RETRY_DELAY = re.compile(r"""['"]retryDelay['"]: ['"](\d+(?:\.\d+)?)s['"]""")
 
 
 class Gemini(connection.Told, ChatGoogleGenerativeAI):
-    """A model of Google's."""
+    """A model of Google's.
+
+    Its client would use httpx, which loses the connection of a call that is cancelled twice (encode/httpx#3782).
+    """
+
+    _http: httpx2.AsyncClient = PrivateAttr(default_factory=lambda: httpx2.AsyncClient(timeout=None))
+
+    def speak_over_our_http(self, *, api_key: SecretStr, base_url: str | None) -> None:
+        """Replace the client by one that is the same but for its HTTP library."""
+        options = types.HttpOptions(base_url=base_url, httpx_async_client=self._http)
+        self.client = genai.Client(api_key=api_key.get_secret_value(), http_options=options)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await super().aclose()
+        await self._http.aclose()
 
 
 def open_model(
@@ -31,7 +48,7 @@ def open_model(
     max_output: int | None,
 ) -> BaseChatModel:
     """Return the client of a model."""
-    return Gemini(
+    opened = Gemini(
         model=name,
         max_output_tokens=max_output,
         google_api_key=api_key,
@@ -42,6 +59,8 @@ def open_model(
         # Whatever else the environment says: that would be another service, with other credentials.
         vertexai=False,
     )
+    opened.speak_over_our_http(api_key=api_key, base_url=base_url)
+    return opened
 
 
 def preload() -> None:
