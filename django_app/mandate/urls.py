@@ -16,6 +16,7 @@ from mandate.api import (
 )
 from mandate.pages import approvals as approval_pages
 from mandate.pages import comparisons as comparison_pages
+from mandate.pages import drafts as draft_pages
 from mandate.pages import operation, starting
 from mandate.pages import runs as run_pages
 
@@ -38,6 +39,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     path("agents/figures/", comparison_pages.figures_page, name="mandate-figures-page"),
     path("agents/operation/", operation.operation_page, name="mandate-operation-page"),
+    path("agents/drafts/", draft_pages.first_page, name="mandate-first-drafts-page"),
+    path("agents/drafts/<str:kind>/", draft_pages.drafts_page, name="mandate-drafts-page"),
+    path("agents/drafts/<str:kind>/publish/", draft_pages.publish_page, name="mandate-drafts-publish-page"),
+    path("agents/drafts/<str:kind>/record/<str:pk>/", draft_pages.draft_page, name="mandate-draft-page"),
     path("api/agents/runs/", runs.Runs.as_view(), name="mandate-runs"),
     path("api/agents/runs/<uuid:run_id>/", runs.Run.as_view(), name="mandate-run"),
     path("api/agents/runs/<uuid:run_id>/export/", runs.Export.as_view(), name="mandate-run-export"),

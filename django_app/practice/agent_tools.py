@@ -6,6 +6,8 @@ from django.db.models import QuerySet
 from mandate import tools
 from practice import models, previews, schemas, search, selectors, services
 
+MOST_TO_CHOOSE = 200
+
 
 @tools.records(models.Module)
 def _lessons(
@@ -27,6 +29,7 @@ def _tasks(context: tools.Context) -> QuerySet[models.Task]:
 
 
 @tools.choices("practice_author", "module_id")
+@tools.choices("practice_conditions", "module_id")
 def _lessons_to_choose(
     user: AbstractBaseUser,  # noqa: ARG001 - the course is for everybody
 ) -> list[tuple[int, str]]:
@@ -34,10 +37,27 @@ def _lessons_to_choose(
 
 
 @tools.choices("practice_author", "student_id")
+@tools.choices("practice_conditions", "student_id")
+@tools.choices("practice_tests", "student_id")
+@tools.choices("practice_solution", "student_id")
 def _students_to_choose(
     user: AbstractBaseUser,  # noqa: ARG001 - whoever may start the agent may write for anybody
 ) -> list[tuple[int, str]]:
     return [(student.pk, str(student)) for student in models.StudentProfile.objects.all()]
+
+
+@tools.choices("practice_tests", "task_id")
+@tools.choices("practice_solution", "task_id")
+def _drafts_to_choose(
+    user: AbstractBaseUser,  # noqa: ARG001 - whoever may start the agent may have any draft worked on
+) -> list[tuple[int, str]]:
+    return [(task.pk, f"{task.module}: {task}") for task in selectors.open_drafts()[:MOST_TO_CHOOSE]]
+
+
+tools.grows_with("practice_author", "count")
+tools.grows_with("practice_conditions", "count")
+
+tools.publishes(models.Task, permission="practice.publish_task", preview=previews.of)(services.publish)
 
 
 @tools.tool(scope="practice:read", effect=tools.Effect.READ)
@@ -188,6 +208,7 @@ def verify_task(
 
 def _publish_message(context: tools.Context, call: schemas.PublishTask) -> str:
     task = context.owned(models.Task).select_related("module").get(pk=call.task_id)
+    context.link(task)
     return f"Show the task {task.title!r} of the lesson {task.module.title!r} to students?"
 
 

@@ -27,3 +27,9 @@ def tasks_for(agent: AbstractBaseUser) -> QuerySet[models.Task]:
     colleagues = get_user_model().objects.filter(mandate_agent__isnull=False, groups__user=agent.pk)
     shared = Q(ai_user__in=colleagues, ai_status=AiStatus.DRAFT, active=False)
     return models.Task.objects.filter(Q(ai_user=agent.pk) | shared)
+
+
+def open_drafts() -> QuerySet[models.Task]:
+    """Return what agents drafted and nobody has decided about, the latest first."""
+    made = models.Task.objects.filter(ai_user__mandate_agent__isnull=False, active=False)
+    return made.filter(ai_status=AiStatus.DRAFT).select_related("module").order_by("-pk")

@@ -4,8 +4,10 @@ A rule that refuses raises Django's `ValidationError`.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
@@ -18,6 +20,7 @@ from mandate.services import drafts
 from practice import models, sandbox, schemas, sql_check
 from shared_schemas import json_values
 
+_UNCHANGED: Mapping[str, Any] = MappingProxyType({})
 _PYTHON_TESTS = TypeAdapter(list[schemas.TaskTest | schemas.PropertyTest])
 
 
@@ -86,12 +89,18 @@ def record_verdict(task: models.Task, checked: Check) -> None:
 
 
 @transaction.atomic
-def publish(task: models.Task, *, by: AbstractBaseUser) -> None:
-    """Show a verified task to students; of a draft, this is its approval."""
+def publish(
+    task: models.Task,
+    *,
+    by: AbstractBaseUser,
+    changes: Mapping[str, Any] = _UNCHANGED,
+    comment: str = "",
+) -> None:
+    """Show a verified task to students; of a draft, this is its approval, with a person's last changes."""
     if not task.verified:
         raise ValidationError("Only a task whose solution passes its tests can be published.")
     if task.ai_status == AiStatus.DRAFT:
-        drafts.review(task, by=by)
+        drafts.review(task, by=by, changes=changes, comment=comment)
     task.active = True
     task.save(update_fields=["active", "updated_at"])
 

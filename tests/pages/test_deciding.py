@@ -33,10 +33,10 @@ def ask(author):
     return start
 
 
-def refusals_taken(reader):
+def refusals_taken(reader, status="409"):
     """Take the one refusal that the browser's console shows."""
     [refusal] = reader.complaints
-    assert "409" in refusal
+    assert status in refusal
     reader.complaints.clear()
 
 
@@ -74,21 +74,45 @@ def test_an_edit_is_checked_before_it_is_done(open_page, ask, author, stack):
     tasks = {task for (task,) in stack.query(DRAFTED, run_id)}
     reader = open_page()
     reader.page.goto(question)
-    arguments = reader.page.get_by_label("Arguments, as JSON")
     reader.page.get_by_text("Change it first").click()
-    asked = json.loads(arguments.input_value())["task_id"]
-    other = (tasks - {asked}).pop()
+    number = reader.page.get_by_label("Task:")
+    other = (tasks - {int(number.input_value())}).pop()
 
-    arguments.fill('{"task_id": "none"}')
+    number.fill("0")
+    reader.page.locator("form.decision").evaluate("form => { form.noValidate = true; }")
     reader.page.get_by_role("button", name="Approve as edited").click()
-    expect(reader.page.locator(".messages .error")).to_contain_text("task_id")
-    expect(arguments).to_have_value('{"task_id": "none"}')
-    refusals_taken(reader)
-    arguments.fill(json.dumps({"task_id": other}))
+    expect(reader.page.locator(".field .errorlist")).to_be_visible()
+    expect(number).to_have_value("0")
+    expect(number).to_be_focused()
+    assert reader.barriers() == []
+    refusals_taken(reader, "422")
+    number.fill(str(other))
     reader.page.get_by_role("button", name="Approve as edited").click()
 
     expect(reader.page.get_by_text("Approved as edited, and done.")).to_be_visible()
     expect(reader.page.get_by_role("heading", name="What the person changed")).to_be_visible()
+    assert stack.query(PUBLISHED, run_id) == [(other,)]
+
+
+def test_an_edit_may_be_written_as_json(open_page, ask, stack):
+    run_id, question = ask(count=2)
+    tasks = {task for (task,) in stack.query(DRAFTED, run_id)}
+    reader = open_page()
+    reader.page.goto(question)
+    arguments = reader.page.get_by_label("Arguments, as JSON")
+    reader.page.get_by_text("Change it first").click()
+    reader.page.get_by_text("As JSON", exact=True).click()
+    other = (tasks - {json.loads(arguments.input_value())["task_id"]}).pop()
+
+    arguments.fill('{"task_id": "none"}')
+    reader.page.get_by_role("button", name="Approve the JSON").click()
+    expect(reader.page.locator(".messages .error")).to_contain_text("task_id")
+    expect(arguments).to_have_value('{"task_id": "none"}')
+    refusals_taken(reader)
+    arguments.fill(json.dumps({"task_id": other}))
+    reader.page.get_by_role("button", name="Approve the JSON").click()
+
+    expect(reader.page.get_by_text("Approved as edited, and done.")).to_be_visible()
     assert stack.query(PUBLISHED, run_id) == [(other,)]
 
 
@@ -140,3 +164,74 @@ def test_the_inbox_leads_to_what_waits(open_page, ask):
     reader.page.locator(f"a[href='{question}']").click()
 
     expect(reader.page.get_by_role("button", name="Approve", exact=True)).to_be_visible()
+
+
+def test_single_keys_lead_through_the_questions(open_page, ask):
+    for _ in range(2):
+        ask()
+    reader = open_page()
+    reader.page.goto("/agents/approvals/")
+    keys = reader.page.keyboard
+    items = reader.page.locator("[data-item]")
+
+    keys.press("j")
+    expect(items.nth(0)).to_be_focused()
+    keys.press("j")
+    expect(items.nth(1)).to_be_focused()
+    keys.press("k")
+    expect(items.nth(0)).to_be_focused()
+    keys.press("e")
+    expect(reader.page.get_by_label("Task:")).to_be_focused()
+    first = reader.page.get_by_role("heading", level=1).inner_text()
+    reader.page.get_by_role("link", name="All questions").focus()
+    keys.press("j")
+    expect(reader.page.get_by_role("link", name="Previous question")).to_be_visible()
+    keys.press("k")
+    expect(reader.page.get_by_role("heading", level=1)).to_have_text(first)
+
+
+def test_a_decision_takes_two_keys_and_the_list_is_where_it_was_left(open_page, ask, author, stack):
+    for _ in range(2):
+        ask()
+    reader = open_page()
+    reader.page.goto("/agents/approvals/")
+    keys, items = reader.page.keyboard, reader.page.locator("[data-item]")
+    addresses = [item.get_attribute("href") for item in items.all()]
+    keys.press("j")
+    keys.press("a")
+
+    approve = reader.page.get_by_role("button", name="Approve", exact=True)
+    expect(approve).to_be_focused()
+    keys.press("r")
+    expect(reader.page.get_by_role("button", name="Reject")).to_be_focused()
+    keys.press("c")
+    keys.type("jar")
+    expect(reader.page.get_by_label("Comment")).to_have_value("jar")
+    reader.page.get_by_role("button", name="Reject").press("Enter")
+    expect(reader.page.get_by_text("Rejected.")).to_be_visible()
+    reader.page.get_by_role("link", name="All questions").click()
+
+    after = [address for address in addresses if address != addresses[0]]
+    expect(items.nth(0)).to_have_attribute("href", after[0])
+    expect(items.nth(0)).to_be_focused()
+
+
+def test_the_keys_are_explained_and_may_be_switched_off(open_page, ask):
+    _, question = ask()
+    reader = open_page()
+    reader.page.goto(question)
+    keys = reader.page.keyboard
+    approve = reader.page.get_by_role("button", name="Approve", exact=True)
+
+    keys.press("?")
+    expect(reader.page.get_by_text("to “Approve”; Enter then does it")).to_be_visible()
+    assert reader.barriers() == []
+    reader.page.get_by_label("Single keys work in this browser").uncheck()
+    reader.page.reload()
+    keys.press("a")
+    expect(approve).not_to_be_focused()
+    reader.page.get_by_text("Keyboard").click()
+    reader.page.get_by_label("Single keys work in this browser").check()
+    keys.press("a")
+
+    expect(approve).to_be_focused()

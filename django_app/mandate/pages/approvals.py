@@ -3,6 +3,8 @@
 import json
 import uuid
 
+from django.contrib import messages
+from django.contrib.auth.models import AbstractUser
 from django.core.paginator import Paginator
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
@@ -12,13 +14,20 @@ from django.views.decorators.http import require_GET, require_http_methods
 from pydantic import ValidationError
 
 from mandate import exceptions, models
-from mandate.pages import safety, timeline
+from mandate.pages import edits, linking, safety, timeline
 from mandate.selectors import approvals as selectors
 from mandate.services import approvals, previews
+from mandate.tools import registry
 from shared_schemas.problems import ErrorCode
 from shared_schemas.runs import Decision
 
 PER_PAGE = 50
+
+CHANGE = "change"
+"""What the button of the fields sends; `edit` sends JSON."""
+
+REFUSED = 409
+UNFIT = 422
 
 _Status = models.Approval.Status
 
@@ -54,41 +63,74 @@ def approval_page(request: HttpRequest, approval_id: uuid.UUID) -> HttpResponse:
     approval = selectors.visible_to(by).filter(pk=approval_id).first()
     if approval is None:
         raise exceptions.RequestRefused(ErrorCode.NOT_FOUND, "There is no such approval.")
-    written = timeline.pretty(approval.arguments)
+    written = request.POST.get("arguments") or timeline.pretty(approval.arguments)
+    form, status = _form(request, approval), 200
     if request.method == "POST":
-        written = request.POST.get("arguments") or written
-        if _decide(request, approval):
+        if _decide(request, approval, form):
             return redirect("mandate-approval-page", approval_id)
         approval = selectors.visible_to(by).get(pk=approval_id)
+        status = UNFIT if form.errors else REFUSED
     context = {
         "approval": approval,
         "described": selectors.as_wire(approval, reader=by),
         "arguments": timeline.pretty(approval.arguments),
         "preview": previews.of(approval),
+        "drafts": linking.drafts_of([approval.tool_call_id], made_for=approval.run.started_by, reader=by).get(
+            approval.tool_call_id, []
+        ),
         "written": written,
         "comment": request.POST.get("comment", ""),
+        "form": form,
+        "previous": _neighbour(approval, by, later=False),
+        "next": _neighbour(approval, by, later=True),
     }
-    return render(
-        request, "mandate/approvals/detail.html", context, status=409 if request.method == "POST" else 200
+    return render(request, "mandate/approvals/detail.html", context, status=status)
+
+
+def _form(request: HttpRequest, approval: models.Approval) -> edits.Edit:
+    tool = registry.declared().get(approval.tool_call.tool)
+    schema = tool.spec().input_schema if tool else {}
+    sent = request.POST if request.POST.get("decision") == CHANGE else None
+    return edits.Edit(sent, schema=schema, arguments=approval.arguments)
+
+
+def _neighbour(approval: models.Approval, by: AbstractUser, *, later: bool) -> models.Approval | None:
+    """Return the question before or after one, in the order of the inbox."""
+    order = ("expires_at", "pk") if later else ("-expires_at", "-pk")
+    beside = "gt" if later else "lt"
+    ahead = Q(**{f"expires_at__{beside}": approval.expires_at}) | Q(
+        expires_at=approval.expires_at, **{f"pk__{beside}": approval.pk}
     )
+    pending = selectors.visible_to(by).filter(status=_Status.PENDING)
+    return pending.filter(ahead).order_by(*order).first()
 
 
-def _decide(request: HttpRequest, approval: models.Approval) -> bool:
+def _decide(request: HttpRequest, approval: models.Approval, form: edits.Edit) -> bool:
     by = safety.person(request)
     try:
-        decision = _decision(request)
-    except exceptions.RequestRefused as refusal:
-        safety.tell(request, refusal)
+        decision = _decision(request, form)
+        if decision is None:
+            return False
+        approvals.decide(approval.pk, decision, by=by)
+    except exceptions.MandateError as refusal:
+        if form.is_bound and getattr(refusal, "errors", []):
+            form.refuse(refusal)
+        else:
+            safety.tell(request, refusal)
         return False
     done = {"approve": "Approved, and done.", "edit": "Approved as edited, and done.", "reject": "Rejected."}
-    return safety.attempt(
-        request, lambda: approvals.decide(approval.pk, decision, by=by), done=done[decision.decision]
-    )
+    messages.success(request, done[decision.decision])
+    return True
 
 
-def _decision(request: HttpRequest) -> Decision:
+def _decision(request: HttpRequest, form: edits.Edit) -> Decision | None:
+    """Return what a person decided; nothing where a field says what is wrong with it."""
     asked = {"decision": request.POST.get("decision", ""), "comment": request.POST.get("comment", "")}
     try:
+        if form.is_bound:
+            if not form.is_valid():
+                return None
+            return Decision(**asked | {"decision": "edit"}, arguments=form.given())  # type: ignore[arg-type]
         if asked["decision"] == "edit":
             return Decision(**asked, arguments=json.loads(request.POST.get("arguments", "")))  # type: ignore[arg-type]
         return Decision(**asked)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What lists and figures of runs may be narrowed by."""
+"""What lists of runs and drafts, and figures, may be narrowed by."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -6,11 +6,15 @@ from typing import Any
 
 import django_filters
 from django import forms
+from django.contrib.auth import get_user_model
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
 from mandate import models
+from mandate.models import AgentOwned, AiStatus
 from mandate.selectors import runs as selectors
+from mandate.services import drafts
 from shared_schemas.runs import RunStatus
 
 _DAYS = 30
@@ -101,3 +105,41 @@ class Period(forms.Form):
             agent=chosen.slug if chosen else "",
             since=today - timedelta(days=days - 1) if days else None,
         )
+
+
+class Drafts(django_filters.FilterSet):
+    """By status, agent, person, check and words; of one model, which its queryset tells."""
+
+    status = django_filters.ChoiceFilter(
+        field_name="ai_status", choices=AiStatus.choices, empty_label="any status"
+    )
+    agent = django_filters.ModelChoiceFilter(
+        field_name="ai_user__mandate_agent", queryset=models.Agent.objects.all(), empty_label="any agent"
+    )
+    person = django_filters.CharFilter(method="of_person", label="Made for")
+    checked = django_filters.ChoiceFilter(
+        method="of_check", choices=[("yes", "passed"), ("no", "not passed")], empty_label="any", label="Check"
+    )
+    words = django_filters.CharFilter(method="of_words", label="Words")
+
+    def __init__(self, data: Any, *, queryset: QuerySet[AgentOwned], shows_all: bool) -> None:
+        super().__init__(data, queryset=queryset)
+        if not shows_all:
+            del self.filters["person"]
+        if queryset.model.verified_field is None:
+            del self.filters["checked"]
+
+    def of_person(self, found: QuerySet[AgentOwned], _name: str, value: str) -> QuerySet[AgentOwned]:
+        people = get_user_model().objects.filter(username__iexact=value)
+        return found.filter(Q(made_for__in=people.values("pk")))
+
+    def of_check(self, found: QuerySet[AgentOwned], _name: str, value: str) -> QuerySet[AgentOwned]:
+        field = found.model.verified_field
+        assert field is not None, "the filter is there only where the model has such a field"
+        return found.filter(**{field: value == "yes"})
+
+    def of_words(self, found: QuerySet[AgentOwned], _name: str, value: str) -> QuerySet[AgentOwned]:
+        matches = Q()
+        for name in drafts.fields_of(found.model):
+            matches |= Q(**{f"{name}__icontains": value})
+        return found.filter(matches)

@@ -1,21 +1,27 @@
 """A form made of a graph's input schema: a field for each property, as far as a form has one for it."""
 
+import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
 from django import forms
 from django.contrib.auth.models import AbstractUser
+from django.utils.html import format_html
 
 from mandate import conf, exceptions, models
+from mandate.pages import schema_fields
 from mandate.selectors import agents, catalogue
 from mandate.tools import choosing
+from shared_schemas.problems import ErrorCode
 
 _PREFIX = "input-"
-NOT_GIVEN = [("", "not given")]
 _MOST_PLACES = Decimal("0.0001")
+_SIZE = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
+_PROVIDERS: dict[str, str] = dict(models.CatalogueModel.Provider.choices)
 
 
 class Start(forms.Form):
@@ -32,23 +38,18 @@ class Start(forms.Form):
         costs: Mapping[str, agents.UsualCost],
         user: AbstractUser,
     ) -> None:
+        # The fields of the input come before the models, whose words depend on them.
         super().__init__(data, initial={"request_key": str(uuid.uuid4()), "models": [agent.default_model]})
-        self.names = list(schema.get("properties", {}))
-        required = set(schema.get("required", ()))
-        for name, described in schema.get("properties", {}).items():
-            resolved, needed = _resolved(described, schema), name in required
-            offered = choosing.of(agent.graph, name, user=user)
-            if offered is None:
-                field = _field(resolved, required=needed)
-            else:
-                field = _offering(offered, resolved, required=needed)
-            field.label = _label(name, described)
-            field.help_text = described.get("description", "")
-            field.initial = described.get("default")
-            self.fields[_PREFIX + name] = field
+        made = schema_fields.of(schema, offer=lambda name: choosing.of(agent.graph, name, user=user))
+        self.names = list(made)
+        self.fields |= {_PREFIX + name: field for name, field in made.items()}
+        self.costs = costs
+        self.size_name = choosing.size_of(agent.graph)
+        if self.size_name in made:
+            made[self.size_name].widget.attrs["data-size"] = ""
         self.fields["models"] = forms.MultipleChoiceField(
             label="Models",
-            choices=_choices(agent, costs),
+            choices=model_choices(agent.default_model, described=self._described),
             widget=forms.CheckboxSelectMultiple,
             help_text="Several are compared: each gets a run of its own.",
         )
@@ -63,6 +64,15 @@ class Start(forms.Form):
         chosen: list[str] = self.cleaned_data["models"]
         return chosen
 
+    def estimate(self) -> "Estimate":
+        """Return what the runs would cost, as far as earlier ones tell."""
+        chosen = self["models"].value() or []
+        known = [self.costs[name].each * self._size() for name in chosen if name in self.costs]
+        return Estimate(
+            total=sum(known, Decimal(0)).quantize(_MOST_PLACES) if known else None,
+            unknown=[name for name in chosen if name not in self.costs],
+        )
+
     def key(self) -> str:
         """Return what tells a form that is sent twice from two that are alike."""
         key: str = self.cleaned_data["request_key"]
@@ -70,75 +80,52 @@ class Start(forms.Form):
 
     def refuse(self, refusal: exceptions.MandateError) -> None:
         """Show a refusal at the fields it names, or else above them all."""
-        places = getattr(refusal, "errors", [])
-        if not places:
+        places = [schema_fields.place_of(place) for place in getattr(refusal, "errors", [])]
+        if refusal.code is ErrorCode.UNKNOWN_MODEL:
+            self.add_error("models", refusal.detail)
+        elif not places:
             self.add_error(None, refusal.detail)
-        for place in places:
-            name = _PREFIX + place.pointer.strip("/").rpartition("/")[2]
-            self.add_error(name if name in self.fields else None, place.detail)
+        for name, detail in places:
+            self.add_error(_PREFIX + name if name in self.names else None, detail)
+
+    def _size(self) -> int:
+        if self.size_name not in self.names:
+            return 1
+        asked = str(self[f"{_PREFIX}{self.size_name}"].value())
+        return int(asked) if _SIZE.fullmatch(asked) else 1
+
+    def _described(self, name: str) -> str:
+        if name not in self.costs:
+            return name
+        known = self.costs[name]
+        return format_html(
+            '{} <span class="count" data-each="{}">about <span>{}</span> by {} finished</span>',
+            name,
+            known.each,
+            (known.each * self._size()).quantize(_MOST_PLACES),
+            known.runs,
+        )
 
 
-def _resolved(described: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    if "$ref" in described:
-        return {**schema.get("$defs", {}).get(described["$ref"].rpartition("/")[2], {}), **described}
-    kinds = [kind for kind in described.get("anyOf", ()) if kind.get("type") != "null"]
-    return {**described, **_resolved(kinds[0], schema)} if len(kinds) == 1 else described
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What the chosen models' runs would cost."""
+
+    total: Decimal | None
+    """Of those models that have finished runs; nothing where none has."""
+
+    unknown: list[str]
+    """The other models."""
 
 
-def _label(name: str, described: Mapping[str, Any]) -> str:
-    """Return the property's title, unless it is the one that pydantic makes of its name."""
-    title: str = described.get("title", "")
-    made = name.replace("_", " ").title()
-    return title if title and title != made else name.removesuffix("_id").replace("_", " ").capitalize()
-
-
-def _offering(
-    offered: choosing.Choices, described: Mapping[str, Any], *, required: bool
-) -> forms.TypedChoiceField:
-    return forms.TypedChoiceField(
-        choices=[*([] if required else NOT_GIVEN), *offered],
-        coerce=int if described.get("type") == "integer" else str,
-        empty_value=None,
-        required=required,
-    )
-
-
-def _field(described: Mapping[str, Any], *, required: bool) -> forms.Field:
-    least, most = described.get("minimum"), described.get("maximum")
-    match described:
-        case {"enum": [*values]}:
-            return _offering([(value, str(value)) for value in values], described, required=required)
-        case {"type": "integer"}:
-            return forms.IntegerField(required=required, min_value=least, max_value=most)
-        case {"type": "number"}:
-            return forms.FloatField(required=required, min_value=least, max_value=most)
-        case {"type": "boolean"}:
-            return forms.BooleanField(required=False)
-        case {"type": "string"}:
-            return forms.CharField(
-                required=required,
-                widget=forms.Textarea(attrs={"rows": 3}),
-                min_length=described.get("minLength"),
-                max_length=described.get("maxLength"),
-            )
-    return forms.JSONField(required=required)
-
-
-def _choices(agent: models.Agent, costs: Mapping[str, agents.UsualCost]) -> list[Any]:
-    """Return the models that are switched on by provider; without a catalogue, those with a price."""
+def model_choices(default: str, *, described: Callable[[str], str] = str) -> list[Any]:
+    """Return the models that are switched on by provider; without a catalogue, those with a price and `default`."""
     known = {name: entry.provider for name, entry in catalogue.entries().items() if entry.enabled}
     if not known:
-        known = dict.fromkeys({agent.default_model, *conf.settings().model_prices}, "")
+        known = dict.fromkeys({default, *conf.settings().model_prices}, "")
     ordered = sorted(known.items(), key=lambda item: (item[1], item[0]))
     groups = [
-        (provider, [(name, _named(name, costs)) for name, _ in named])
+        (_PROVIDERS.get(provider, provider), [(name, described(name)) for name, _ in named])
         for provider, named in groupby(ordered, key=lambda item: item[1])
     ]
     return groups if groups[0][0] else groups[0][1]
-
-
-def _named(name: str, costs: Mapping[str, agents.UsualCost]) -> str:
-    if name not in costs:
-        return name
-    known = costs[name]
-    return f"{name}, about {known.average.quantize(_MOST_PLACES)} by {known.runs} finished"

@@ -79,7 +79,7 @@ def _context(request: HttpRequest, run: models.Run) -> dict[str, object]:
     return {
         "run": run,
         "described": selectors.describe(run),
-        "lines": timeline.of(run),
+        "lines": timeline.of(run, reader=by),
         "waiting": [(approval, approval_selectors.may_decide(approval, by)) for approval in waiting],
         "may_change": run.started_by_id == by.pk or by.has_perm(selectors.CHANGES_ALL),
         "may_cancel": not run.is_ended,

@@ -32,9 +32,8 @@ def start_page(request: HttpRequest, slug: str) -> HttpResponse:
         schema = selectors.input_schema(agent, by=by)
     except exceptions.DeliveryFailed:
         return render(request, "mandate/agents/start.html", {"agent": agent}, status=503)
-    made = forms.Start(
-        request.POST or None, agent=agent, schema=schema, costs=selectors.usual_costs(agent), user=by
-    )
+    costs = selectors.usual_costs(agent, schema)
+    made = forms.Start(request.POST or None, agent=agent, schema=schema, costs=costs, user=by)
     if request.method == "POST" and made.is_valid():
         try:
             return _start(request, agent, made)

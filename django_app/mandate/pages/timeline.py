@@ -6,7 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.contrib.auth.models import AbstractUser
+
 from mandate import models
+from mandate.models import AgentOwned
+from mandate.pages import linking
 from mandate.selectors import audit
 from shared_schemas.audit import Entry, Event
 
@@ -66,13 +70,25 @@ class Line:
     approval: str
     """The id of the approval it is about."""
 
+    drafts: list[AgentOwned]
+    """What the call touched of the agent's own."""
 
-def of(run: models.Run) -> list[Line]:
+
+_TOUCHING = frozenset({Event.ANSWERED, Event.APPROVAL_ASKED})
+
+
+def of(run: models.Run, *, reader: AbstractUser) -> list[Line]:
     """Return the lines of a run that `runs.detailed` read, oldest first."""
-    return [_line(entry) for entry in audit.story(run).entries]
+    entries = audit.story(run).entries
+    calls = {entry.tool_call for entry in entries if entry.tool_call}
+    touched = linking.drafts_of(calls, made_for=run.started_by, reader=reader)
+    return [
+        _line(entry, touched.get(entry.tool_call, []) if entry.tool_call and entry.event in _TOUCHING else [])
+        for entry in entries
+    ]
 
 
-def _line(entry: Entry) -> Line:
+def _line(entry: Entry, drafts: list[AgentOwned]) -> Line:
     details = entry.details
     return Line(
         at=entry.at,
@@ -85,6 +101,7 @@ def _line(entry: Entry) -> Line:
         folded=[(name.replace("_", " "), pretty(details[name])) for name in details if name in _SHOWN],
         tool_call=entry.tool_call,
         approval=str(details.get("approval", "")),
+        drafts=drafts,
     )
 
 

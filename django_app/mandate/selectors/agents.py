@@ -1,25 +1,33 @@
 """Reads agents: who may start them, what their graphs take, and what their runs have cost."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser
 from django.core.cache import cache
-from django.db.models import Avg, Count
+from django.db.models import Case, Count, IntegerField, Sum, Value, When
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
 
 from mandate import agent_client, models
+from mandate.tools import choosing
 from shared_schemas.runs import RunStatus
 
 SCHEMA_KEPT = 300
 """Seconds that a graph's schema is taken from the cache."""
 
+_NUMBER = "^[1-9][0-9]{0,5}$"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UsualCost:
     """What finished runs of one agent with one model cost on average."""
 
-    average: Decimal
+    each: Decimal
+    """For one of what the agent makes, where the project says that the cost grows with a number; else of a run."""
+
     runs: int
 
 
@@ -48,8 +56,25 @@ def input_schema(agent: models.Agent, *, by: AbstractUser) -> dict[str, Any]:
     return schema
 
 
-def usual_costs(agent: models.Agent) -> dict[str, UsualCost]:
-    """Return what the agent's finished runs cost, by model."""
+def usual_costs(agent: models.Agent, schema: Mapping[str, Any]) -> dict[str, UsualCost]:
+    """Return what the agent's finished runs cost, by model; `schema` is that of its input."""
     done = models.Run.objects.filter(agent=agent, status=RunStatus.COMPLETED, cost__isnull=False)
-    found = done.order_by().values_list("model").annotate(Avg("cost"), Count("pk"))
-    return {model: UsualCost(average, runs) for model, average, runs in found}
+    rows = (
+        done.order_by()
+        .annotate(size=_size(agent, schema))
+        .values_list("model")
+        .annotate(Sum("cost"), Sum("size"), Count("pk"))
+    )
+    return {model: UsualCost(each=cost / size, runs=runs) for model, cost, size, runs in rows}
+
+
+def _size(agent: models.Agent, schema: Mapping[str, Any]) -> Case | Value:
+    field = choosing.size_of(agent.graph)
+    if field is None:
+        return Value(1)
+    asked = When(
+        **{f"input__{field}__regex": _NUMBER},
+        then=Cast(KeyTextTransform(field, "input"), IntegerField()),
+    )
+    usual = schema.get("properties", {}).get(field, {}).get("default")
+    return Case(asked, default=Value(usual if isinstance(usual, int) and usual > 0 else 1))

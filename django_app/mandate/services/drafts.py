@@ -5,8 +5,9 @@ far it is from the agent's, when the person decides. Together they tell how good
 """
 
 import difflib
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -38,7 +39,7 @@ def keep_text(record: models.AgentOwned, *, by: AbstractBaseUser) -> models.Draf
         RequestRefused: FORBIDDEN, `by` is an agent.
     """
     with transaction.atomic():
-        return _opened(_locked(record), by)
+        return _opened(locked(record), by)
 
 
 @transaction.atomic
@@ -59,7 +60,7 @@ def review(
         RequestRefused: FORBIDDEN, `by` is an agent; CONFLICT, it was decided about before.
         ValidationError: a change does not fit its field.
     """
-    stored = _locked(record)
+    stored = locked(record)
     if stored.ai_status != AiStatus.DRAFT:
         raise exceptions.RequestRefused(ErrorCode.CONFLICT, f"This draft is {stored.ai_status!r} already.")
     kept = _opened(stored, by)
@@ -75,12 +76,32 @@ def review(
     return kept
 
 
+def fields_of(model: type[models.AgentOwned]) -> tuple[str, ...]:
+    """Return the names of the fields whose text is reviewed."""
+    return model.draft_fields or _text_fields(model)
+
+
 def texts_of(record: models.AgentOwned) -> Texts:
     """Return the text that is reviewed, by field."""
-    return {name: getattr(record, name) for name in record.draft_fields or _text_fields(type(record))}
+    return {name: getattr(record, name) for name in fields_of(type(record))}
 
 
-def _locked(record: models.AgentOwned) -> models.AgentOwned:
+def fingerprint(record: models.AgentOwned) -> str:
+    """Return what tells whether the text that somebody decides about is the one they saw."""
+    return hashlib.sha256(json_values.canonical(texts_of(record)).encode()).hexdigest()
+
+
+def aligned(before: str, after: str) -> Iterator[tuple[str, str]]:
+    """Yield pairs of pieces in their order: both alike, or what stood there before and what does now."""
+    words = [_WORDS.findall(text) for text in (before, after)]
+    is_long = max(map(len, words)) > _MOST_WORDS
+    old, new = [text.splitlines(keepends=True) for text in (before, after)] if is_long else words
+    for _, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=is_long).get_opcodes():
+        yield "".join(old[i:j]), "".join(new[k:m])
+
+
+def locked(record: models.AgentOwned) -> models.AgentOwned:
+    """Return a record as the database has it, held against everybody else who changes it."""
     stored: models.AgentOwned = type(record)._default_manager.select_for_update().get(pk=record.pk)  # noqa: SLF001 - Django's public name
     return stored
 
@@ -121,7 +142,7 @@ def _close(
     status = models.DraftReview.Status
     kept.status = status.APPROVED if approve else status.REJECTED
     kept.published = published
-    pairs = {name: (_plain(text), _plain(published.get(name))) for name, text in kept.drafted.items()}
+    pairs = {name: (plain(text), plain(published.get(name))) for name, text in kept.drafted.items()}
     kept.difference = {name: _diff(*pair) for name, pair in pairs.items() if pair[0] != pair[1]}
     kept.drafted_characters = sum(len(before) for before, _ in pairs.values())
     kept.published_characters = sum(len(after) for _, after in pairs.values())
@@ -131,7 +152,8 @@ def _close(
     kept.save()
 
 
-def _plain(value: JsonValue) -> str:
+def plain(value: JsonValue) -> str:
+    """Return what is compared of a field: its text, or its JSON."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json_values.canonical(value)
@@ -146,20 +168,13 @@ def _common(before: str, after: str) -> int:
     start = _shared_start(before, after)
     old, new = before[start:], after[start:]
     end = _shared_start(old[::-1], new[::-1])
-    return start + end + _common_pieces(old[: len(old) - end], new[: len(new) - end])
+    middle = aligned(old[: len(old) - end], new[: len(new) - end])
+    return start + end + sum(len(piece) for piece, other in middle if piece == other)
 
 
 def _shared_start(one: str, other: str) -> int:
     pairs = zip(one, other, strict=False)
     return next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
-
-
-def _common_pieces(before: str, after: str) -> int:
-    words = [_WORDS.findall(text) for text in (before, after)]
-    is_long = max(map(len, words)) > _MOST_WORDS
-    old, new = [text.splitlines(keepends=True) for text in (before, after)] if is_long else words
-    blocks = difflib.SequenceMatcher(None, old, new, autojunk=is_long).get_matching_blocks()
-    return sum(len(piece) for block in blocks for piece in old[block.a : block.a + block.size])
 
 
 def _text_fields(model: type[models.AgentOwned]) -> tuple[str, ...]:

@@ -2,9 +2,10 @@
 
 from mandate.exceptions import NotDelivered, ToolRejected
 from mandate.models.outbox import OutboxMessage
-from mandate.tools.choosing import choices
+from mandate.tools.choosing import choices, grows_with
 from mandate.tools.context import Context
 from mandate.tools.declaration import ApprovalRule, Repeat, Schema, tool
+from mandate.tools.reviewing import publishes
 from mandate.tools.scopes import records
 from mandate.tools.topics import topic
 from shared_schemas.tools import Effect
@@ -19,6 +20,8 @@ __all__ = [
     "Schema",
     "ToolRejected",
     "choices",
+    "grows_with",
+    "publishes",
     "records",
     "tool",
     "topic",

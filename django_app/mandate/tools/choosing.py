@@ -1,4 +1,4 @@
-"""What people choose from where a graph's input has a number or a name: `@choices`."""
+"""What the start page knows of a graph's input beyond its schema: `@choices` and `grows_with`."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ Choices = Iterable[tuple[int | str, str]]
 Chooser = Callable[["AbstractBaseUser"], Choices]
 
 _declared: dict[tuple[str, str], Chooser] = {}
+_growing: dict[str, str] = {}
 
 
 def choices(graph: str, field: str) -> Callable[[Chooser], Chooser]:
@@ -30,3 +31,13 @@ def of(graph: str, field: str, *, user: "AbstractBaseUser") -> Choices | None:
     """Return what there is to choose from; nothing where nobody declared it."""
     chooser = _declared.get((graph, field))
     return None if chooser is None else chooser(user)
+
+
+def grows_with(graph: str, field: str) -> None:
+    """Have the start page take what a run costs to grow with a number of the graph's input."""
+    _growing[graph] = field
+
+
+def size_of(graph: str) -> str | None:
+    """Return the field whose number a run's cost grows with; nothing where nobody declared it."""
+    return _growing.get(graph)

@@ -9,3 +9,4 @@ export function localise(root) {
 }
 
 localise(document);
+document.querySelector("[aria-invalid=true]")?.focus();

@@ -1,9 +1,16 @@
+from decimal import Decimal
+
 import pytest
 from django.contrib.auth.models import Permission
 from django.core.cache import cache
 from django.urls import reverse
 
 from mandate import models
+from mandate.pages import forms
+from mandate.selectors import agents
+from mandate.services import runs
+from mandate.tools import choosing
+from shared_schemas.runs import RunStatus
 
 pytestmark = pytest.mark.django_db
 
@@ -72,3 +79,60 @@ def test_without_the_agent_service_the_page_says_so(client, user, agent):
 
     assert response.status_code == 503
     assert "does not answer" in response.content.decode()
+
+
+SIZED = {"properties": {"count": {"type": "integer", "default": 3}}}
+
+
+@pytest.fixture
+def finished(agent, user):
+    """Runs that have finished, with what they were given and what they cost."""
+
+    def make(given, cost, model="gpt-a"):
+        run = runs.start(agent=agent, input=given, by=user, model=model)
+        runs.move(runs.locked(run.pk), RunStatus.COMPLETED)
+        models.Run.objects.filter(pk=run.pk).update(cost=cost)
+
+    return make
+
+
+def test_the_usual_cost_is_that_of_one_of_what_is_made(agent, finished):
+    assert choosing.size_of(agent.graph) == "count"
+    finished({"count": 1}, "0.02")
+    finished({}, "0.04")
+    finished({"count": "many"}, "0.04")
+    finished({"count": 3}, "0.90", model="gpt-b")
+
+    costs = agents.usual_costs(agent, SIZED)
+
+    assert costs["gpt-a"] == agents.UsualCost(each=Decimal("0.1") / 7, runs=3)
+    assert costs["gpt-b"] == agents.UsualCost(each=Decimal("0.3"), runs=1)
+
+
+@pytest.mark.parametrize(
+    ("count", "total"),
+    [
+        pytest.param("2", "0.6000", id="as many as asked for"),
+        pytest.param("", "0.3000", id="none given"),
+        pytest.param("-1", "0.3000", id="no number of anything"),
+    ],
+)
+def test_the_estimate_takes_number_and_models_into_account(agent, user, count, total):
+    costs = {
+        name: agents.UsualCost(each=Decimal(each), runs=1) for name, each in [("a", "0.1"), ("b", "0.2")]
+    }
+    data = {"models": ["a", "b", "c"], "input-count": count}
+
+    estimate = forms.Start(data, agent=agent, schema=SIZED, costs=costs, user=user).estimate()
+
+    assert (str(estimate.total), estimate.unknown) == (total, ["c"])
+
+
+def test_a_model_that_is_refused_is_told_at_the_models(send, settings):
+    settings.MANDATE = settings.MANDATE | {"MODELS": {"gpt-a": {"provider": "openai"}}}
+
+    response = send(models=["gpt-a"], **{"input-topic": "Loops"})
+    refused = send(models=["gpt-z"])
+
+    assert response.status_code == 302
+    assert list(refused.context["form"].errors) == ["models"]
