@@ -6,11 +6,12 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 import structlog
 from psycopg import sql
+from psycopg.abc import PQGen
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
@@ -28,9 +29,29 @@ CONNECT_WITHIN = 5
 
 RECONNECT_DELAY = timedelta(seconds=0.5)
 
+_PLAN_CHECK = "RevalidateCachedQuery"
+"""The function of PostgreSQL that finds a prepared statement's result to be of another shape than it was."""
+
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
+
+
+class StalePlan(psycopg.OperationalError):
+    """A statement was prepared for a table that looks different now; on another connection it works."""
+
+
+class PooledConnection(Connection):
+    """Leaves its pool when a table changed under what it had prepared."""
+
+    async def wait(self, gen: PQGen[T], *args: Any, **options: Any) -> T:
+        try:
+            return await super().wait(gen, *args, **options)
+        except psycopg.errors.FeatureNotSupported as error:
+            if error.diag.source_function != _PLAN_CHECK:
+                raise
+            await self.close()
+            raise StalePlan(str(error)) from error
 
 
 @asynccontextmanager
@@ -48,7 +69,7 @@ async def open_pool(
     await (await psycopg.AsyncConnection.connect(url, connect_timeout=CONNECT_WITHIN)).close()
     pool: Pool = AsyncConnectionPool(
         url,
-        connection_class=psycopg.AsyncConnection[DictRow],
+        connection_class=PooledConnection,
         # What is asked for every run is planned once per connection.
         kwargs={
             "autocommit": True,
@@ -150,8 +171,10 @@ async def open_listener(url: str, *, channels: Iterable[str]) -> AsyncIterator[L
         running.cancel()
 
 
-def load_queries(text: str) -> dict[str, str]:
-    """Read a file of statements, each behind a line `-- name: what_it_is`."""
+def load_queries(text: str, **columns: Iterable[str]) -> dict[str, str]:
+    """Read a file of statements, each behind a line `-- name: what_it_is`, with these lists of columns in them."""
+    for name, listed in columns.items():
+        text = text.replace(f"{{{name}}}", ", ".join(listed))
     queries: dict[str, list[str]] = defaultdict(list)
     name = ""
     for line in text.splitlines():

@@ -5,7 +5,7 @@ WITH made AS (
     INSERT INTO assistants (assistant_id, owner, idempotency_key, body_digest)
     VALUES (%(assistant_id)s, %(owner)s, %(key)s, %(digest)s)
     ON CONFLICT DO NOTHING
-    RETURNING *
+    RETURNING assistant_id, version, updated_at
 ), first AS (
     INSERT INTO assistant_versions (
         assistant_id, version, graph_id, name, description, config, context, metadata
@@ -13,9 +13,11 @@ WITH made AS (
     SELECT
         assistant_id, version, %(graph_id)s, %(name)s, %(description)s, %(config)s, %(context)s, %(metadata)s
     FROM made
-    RETURNING *
+    RETURNING assistant_id, version, graph_id, name, description, config, context, metadata, created_at
 )
-SELECT first.*, made.updated_at FROM made JOIN first USING (assistant_id)
+SELECT
+    assistant_id, first.version, graph_id, name, description, config, context, metadata, created_at, updated_at
+FROM made JOIN first USING (assistant_id)
 
 -- name: assistant
 SELECT
@@ -53,7 +55,7 @@ WITH added AS (
         metadata || %(metadata)s
     FROM assistants JOIN assistant_versions USING (assistant_id, version)
     WHERE assistant_id = %(assistant_id)s
-    RETURNING *
+    RETURNING assistant_id, version
 )
 UPDATE assistants SET version = added.version, updated_at = now() FROM added
 WHERE assistants.assistant_id = added.assistant_id
@@ -70,7 +72,10 @@ RETURNING assistant_id
 DELETE FROM assistants WHERE assistant_id = %(assistant_id)s AND owner = %(owner)s RETURNING assistant_id
 
 -- name: versions
-SELECT *, created_at AS updated_at FROM assistant_versions
+SELECT
+    assistant_id, version, graph_id, name, description, config, context, metadata, created_at,
+    created_at AS updated_at
+FROM assistant_versions
 WHERE assistant_id = %(assistant_id)s AND metadata @> %(metadata)s
 ORDER BY version DESC
 LIMIT %(limit)s OFFSET %(offset)s

@@ -1,23 +1,24 @@
 -- Statements on runs and threads. Whoever takes both kinds of rows locks the thread first.
+-- {run} and {thread} are the columns that this release reads: a later one may add some while it works.
 
 -- name: insert_thread
 INSERT INTO threads (thread_id, owner, metadata, idempotency_key, body_digest)
 VALUES (%(thread_id)s, %(owner)s, %(metadata)s, %(key)s, %(digest)s)
 ON CONFLICT DO NOTHING
-RETURNING *
+RETURNING {thread}
 
 -- name: thread_by_key
-SELECT * FROM threads WHERE owner = %(owner)s AND idempotency_key = %(key)s
+SELECT {thread} FROM threads WHERE owner = %(owner)s AND idempotency_key = %(key)s
 
 -- name: thread
-SELECT * FROM threads WHERE thread_id = %(thread_id)s AND owner = %(owner)s
+SELECT {thread} FROM threads WHERE thread_id = %(thread_id)s AND owner = %(owner)s
 
 -- name: lock_thread
 WITH patience AS MATERIALIZED (SELECT be_brief())
-SELECT threads.* FROM patience, threads WHERE thread_id = %(thread_id)s FOR UPDATE OF threads
+SELECT {thread} FROM patience, threads WHERE thread_id = %(thread_id)s FOR UPDATE OF threads
 
 -- name: threads
-SELECT * FROM threads
+SELECT {thread} FROM threads
 WHERE owner = %(owner)s
     AND metadata @> %(metadata)s
     AND (%(status)s::text IS NULL OR status = %(status)s)
@@ -27,7 +28,7 @@ LIMIT %(limit)s OFFSET %(offset)s
 -- name: update_thread
 UPDATE threads SET metadata = metadata || %(metadata)s, updated_at = now()
 WHERE thread_id = %(thread_id)s AND owner = %(owner)s
-RETURNING *
+RETURNING {thread}
 
 -- name: occupy_thread
 UPDATE threads
@@ -55,7 +56,7 @@ VALUES (
     %(run_id)s, %(thread_id)s, %(assistant_id)s, %(graph_id)s, %(owner)s, %(payload)s, %(metadata)s,
     %(multitask_strategy)s, %(priority)s, %(lane)s, now() + %(after)s, %(scheduled)s, %(webhook_url)s, %(key)s, %(digest)s
 )
-RETURNING *
+RETURNING {run}
 
 -- name: insert_thread_and_run
 WITH thread AS (
@@ -74,27 +75,27 @@ SELECT
     %(run_id)s, thread_id, %(assistant_id)s, %(graph_id)s, %(owner)s, %(payload)s, %(metadata)s,
     %(multitask_strategy)s, %(priority)s, %(lane)s, now() + %(after)s, %(scheduled)s, %(webhook_url)s, %(key)s, %(digest)s
 FROM thread
-RETURNING *, pg_notify('mandate_threads', thread_id::text)
+RETURNING {run}, pg_notify('mandate_threads', thread_id::text)
 
 -- name: run_by_key
-SELECT * FROM runs WHERE owner = %(owner)s AND idempotency_key = %(key)s
+SELECT {run} FROM runs WHERE owner = %(owner)s AND idempotency_key = %(key)s
 
 -- name: run
-SELECT * FROM runs WHERE run_id = %(run_id)s AND thread_id = %(thread_id)s AND owner = %(owner)s
+SELECT {run} FROM runs WHERE run_id = %(run_id)s AND thread_id = %(thread_id)s AND owner = %(owner)s
 
 -- name: runs
-SELECT * FROM runs
+SELECT {run} FROM runs
 WHERE thread_id = %(thread_id)s AND (%(status)s::text IS NULL OR status = %(status)s)
 ORDER BY ordinal DESC
 LIMIT %(limit)s OFFSET %(offset)s
 
 -- name: unfinished_runs
-SELECT * FROM runs
+SELECT {run} FROM runs
 WHERE thread_id = %(thread_id)s AND status IN ('pending', 'running')
 ORDER BY ordinal
 
 -- name: contenders
-SELECT * FROM runs
+SELECT {run} FROM runs
 WHERE thread_id = %(thread_id)s AND status IN ('pending', 'running') AND NOT scheduled
 ORDER BY ordinal
 
@@ -109,7 +110,7 @@ ORDER BY runs.ordinal DESC
 -- name: come_due
 UPDATE runs SET scheduled = false, ordinal = DEFAULT, updated_at = now()
 WHERE run_id = %(run_id)s AND status = 'pending' AND scheduled
-RETURNING *
+RETURNING {run}
 
 -- name: scheduled_run
 SELECT thread_id FROM runs WHERE run_id = %(run_id)s AND status = 'pending' AND scheduled
@@ -119,7 +120,7 @@ UPDATE runs
 SET cancel_action = CASE WHEN cancel_action = 'rollback' THEN cancel_action ELSE %(action)s END,
     updated_at = now()
 WHERE run_id = %(run_id)s AND status = 'running'
-RETURNING *, pg_notify('mandate_cancels', run_id::text) AS notified
+RETURNING {run}, pg_notify('mandate_cancels', run_id::text) AS notified
 
 -- name: still_pending
 SELECT FROM runs WHERE run_id = %(run_id)s AND status = 'pending' FOR UPDATE
@@ -128,7 +129,7 @@ SELECT FROM runs WHERE run_id = %(run_id)s AND status = 'pending' FOR UPDATE
 UPDATE runs
 SET status = 'interrupted', cancel_action = %(action)s, updated_at = now(), ended_at = now()
 WHERE run_id = %(run_id)s AND status = 'pending'
-RETURNING *
+RETURNING {run}
 
 -- name: claim_run
 UPDATE runs
@@ -136,7 +137,7 @@ SET status = 'running', attempt = attempt + 1, epoch = nextval('run_epochs'), wo
     started_at = coalesce(started_at, now()), updated_at = now()
 FROM (SELECT run_id, epoch FROM runs WHERE run_id = %(run_id)s FOR UPDATE) AS before
 WHERE runs.run_id = before.run_id AND status IN ('pending', 'running') AND NOT scheduled
-RETURNING runs.*, before.epoch AS epoch_before,
+RETURNING {run}, before.epoch AS epoch_before,
     (SELECT resting FROM threads WHERE threads.thread_id = runs.thread_id) AS found,
     (SELECT coalesce(max(seq), 0) FROM run_events WHERE run_events.run_id = runs.run_id) AS last_seq
 
@@ -144,14 +145,14 @@ RETURNING runs.*, before.epoch AS epoch_before,
 UPDATE runs
 SET status = 'pending', attempt = attempt - 1, worker = NULL, usage = %(usage)s, updated_at = now()
 WHERE run_id = %(run_id)s AND epoch = %(epoch)s AND status = 'running'
-RETURNING *
+RETURNING {run}
 
 -- name: postpone_run
 UPDATE runs
 SET status = 'pending', worker = NULL, usage = %(usage)s, updated_at = now(),
     not_before = CASE WHEN cancel_action IS NULL THEN now() + %(pause)s ELSE now() END
 WHERE run_id = %(run_id)s AND epoch = %(epoch)s AND status = 'running'
-RETURNING *
+RETURNING {run}
 
 -- name: keep_usage
 UPDATE runs SET usage = %(usage)s, updated_at = now()
@@ -168,10 +169,10 @@ UPDATE runs
 SET status = %(status)s, error = %(error)s, usage = %(usage)s, updated_at = now(), ended_at = now(),
     prompt_version = coalesce(%(prompt_version)s, prompt_version)
 WHERE run_id = %(run_id)s AND epoch = %(epoch)s AND status = 'running'
-RETURNING *
+RETURNING {run}
 
 -- name: next_run
-SELECT * FROM runs
+SELECT {run} FROM runs
 WHERE thread_id = %(thread_id)s
     AND run_id <> %(leaving)s
     AND status IN ('pending', 'running')
@@ -223,7 +224,7 @@ WHERE thread_id = %(thread_id)s
 SELECT DISTINCT lane FROM runs WHERE status IN ('pending', 'running')
 
 -- name: orphans
-SELECT runs.* FROM runs
+SELECT {run} FROM runs
 WHERE runs.status IN ('pending', 'running')
     AND runs.updated_at < now() - %(silence)s
     AND (

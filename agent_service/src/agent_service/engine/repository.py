@@ -14,7 +14,9 @@ from agent_service import checkpointing, database, exceptions
 from agent_service.engine import rows, run
 from shared_schemas.problems import ErrorCode
 
-_QUERIES = database.load_queries(resources.files("agent_service.engine").joinpath("threads.sql").read_text())
+_QUERIES = database.load_queries(
+    resources.files("agent_service.engine").joinpath("threads.sql").read_text(), **rows.COLUMNS
+)
 
 
 class ThreadSortBy(StrEnum):

@@ -12,11 +12,35 @@ from agent_service.engine import run
 from shared_schemas.problems import Failure
 from shared_schemas.usage import ModelUsage
 
-QUERIES = database.load_queries(resources.files("agent_service.engine").joinpath("queries.sql").read_text())
-
 Row = dict[str, Any]
 
 _RUN_FIELDS = frozenset(item.name for item in fields(run.Run))
+_THREAD_COLUMNS = (
+    "thread_id",
+    "owner",
+    "status",
+    "metadata",
+    "state_values",
+    "interrupts",
+    "resting",
+    "mandated",
+    "ttl",
+    "ttl_strategy",
+    "expires_at",
+    "body_digest",
+    "created_at",
+    "updated_at",
+)
+
+COLUMNS = {
+    "run": [f"runs.{name}" for name in sorted(_RUN_FIELDS | {"body_digest"})],
+    "thread": [f"threads.{name}" for name in _THREAD_COLUMNS],
+}
+"""Named one by one, so that a statement that is prepared outlives a column that a migration adds."""
+
+QUERIES = database.load_queries(
+    resources.files("agent_service.engine").joinpath("queries.sql").read_text(), **COLUMNS
+)
 _PLAIN_PAYLOAD = run.Payload()
 _LISTED = frozenset({"stream_modes", "interrupt_before", "interrupt_after", "feedback_keys"})
 

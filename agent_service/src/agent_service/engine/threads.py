@@ -18,7 +18,9 @@ from agent_service.engine import encoding, looking, repository, rows, run
 from agent_service.graphs import registry
 from shared_schemas.problems import ErrorCode
 
-_QUERIES = database.load_queries(resources.files("agent_service.engine").joinpath("threads.sql").read_text())
+_QUERIES = database.load_queries(
+    resources.files("agent_service.engine").joinpath("threads.sql").read_text(), **rows.COLUMNS
+)
 
 Superstep = Sequence[StateUpdate]
 

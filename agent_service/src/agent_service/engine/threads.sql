@@ -1,4 +1,5 @@
 -- Statements on whole threads. Whoever takes a thread and more locks the thread first.
+-- {thread} is the columns that this release reads.
 
 -- name: create_thread
 INSERT INTO threads (
@@ -8,7 +9,7 @@ VALUES (
     %(thread_id)s, %(owner)s, %(metadata)s, %(ttl)s, now() + %(ttl)s, %(ttl_strategy)s, %(key)s, %(digest)s
 )
 ON CONFLICT DO NOTHING
-RETURNING *
+RETURNING {thread}
 
 -- name: change_thread
 UPDATE threads
@@ -18,10 +19,10 @@ SET metadata = metadata || %(metadata)s,
     ttl_strategy = coalesce(%(ttl_strategy)s, ttl_strategy),
     updated_at = now()
 WHERE thread_id = %(thread_id)s AND owner = %(owner)s
-RETURNING *
+RETURNING {thread}
 
 -- name: search_threads
-SELECT * FROM threads
+SELECT {thread} FROM threads
 WHERE owner = %(owner)s
     AND metadata @> %(metadata)s
     AND (%(values)s::jsonb IS NULL OR state_values @> %(values)s::jsonb)
@@ -69,14 +70,14 @@ SELECT
     %(copy)s, owner, CASE status WHEN 'busy' THEN resting ELSE status END, resting, metadata, state_values,
     interrupts, mandated
 FROM source
-RETURNING *
+RETURNING {thread}
 
 -- name: leave_edited
 UPDATE threads
 SET status = %(status)s, state_values = %(values)s, interrupts = %(interrupts)s,
     state_updated_at = now(), updated_at = now()
 WHERE thread_id = %(thread_id)s
-RETURNING *
+RETURNING {thread}
 
 -- name: threads_of_assistant
 SELECT thread_id FROM threads
