@@ -161,7 +161,7 @@ class Settings(BaseSettings):
     """Longest pause before a run is tried again, doubled for each time; a provider may ask for more."""
 
     run_timeout: Duration = timedelta(minutes=5)
-    """Wall clock of one run, without the time it waits in the queue."""
+    """How long a run may be worked on, all attempts together; what it waits in between does not count."""
 
     recursion_limit: int = Field(default=100, ge=1)
     """Supersteps of one run."""

@@ -123,7 +123,7 @@ class Execution:
         elif asked.attempt > 1:
             await self._say_where("running")
         try:
-            async with asyncio.timeout(self._run_seconds) as clock:
+            async with asyncio.timeout(self._run_seconds - self.claim.worked.total_seconds()) as clock:
                 await self._run_graph(clock)
         except (GraphDrained, exceptions.LeaseLost):
             raise
@@ -402,7 +402,7 @@ class Execution:
             failure = Failure(code=ErrorCode.LIMIT_SPENT, message=spent)
             return await self._failed(run.RunStatus.TIMEOUT, failure)
         failure = Failure(
-            code=ErrorCode.RUN_TIMEOUT, message=f"The run took longer than {self._run_seconds:g} seconds."
+            code=ErrorCode.RUN_TIMEOUT, message=f"The run was worked on for longer than {self._run_seconds:g} seconds."
         )
         return await self._failed(run.RunStatus.TIMEOUT, failure)
 

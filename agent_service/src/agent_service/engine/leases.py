@@ -33,6 +33,7 @@ class Leases:
             epoch=row["epoch"],
             resumed=row["epoch_before"] is not None,
             last_seq=row["last_seq"],
+            worked=row["worked"],
             found=run.ThreadStatus(row["found"]),
         )
 

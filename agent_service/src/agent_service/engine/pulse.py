@@ -19,6 +19,18 @@ BEATS = 6
 CONNECT_WITHIN = 5
 """Seconds."""
 
+TIME_KEPT_EVERY = 10
+"""Beats. How much less than that a run was worked on is not known once its worker died."""
+
+_KEEP_TIME = (
+    "UPDATE runs SET updated_at = now() WHERE run_id IN ("  # noqa: S608 - the name is pgqueuer's own
+    "SELECT run_id FROM runs WHERE status = 'running' AND run_id IN ("
+    f"SELECT encode(payload, 'hex')::uuid FROM {QueryQueueBuilder().qualified.queue_table}"
+    " WHERE id = ANY(%s) AND queue_manager_id = %s)"
+    # Waits for nobody, and so never for somebody who waits for it.
+    " FOR NO KEY UPDATE SKIP LOCKED)"
+)
+
 _STATEMENT = (
     f"UPDATE {QueryQueueBuilder().qualified.queue_table}"  # noqa: S608 - the name is pgqueuer's own
     " SET heartbeat = now() WHERE id = ANY(%s) AND queue_manager_id = %s"
@@ -84,7 +96,11 @@ class Pulse:
         worker: UUID,
         held: Callable[[], Sequence[int]],
     ) -> None:
+        beats = 0
         while not over.wait(self._pause):
             jobs = held()
             if jobs and time.monotonic() < self._seen + self.patience.total_seconds():
                 connection.execute(_STATEMENT, [jobs, worker])
+                beats += 1
+                if beats % TIME_KEPT_EVERY == 0:
+                    connection.execute(_KEEP_TIME, [jobs, worker])

@@ -134,22 +134,26 @@ RETURNING {run}
 -- name: claim_run
 UPDATE runs
 SET status = 'running', attempt = attempt + 1, epoch = nextval('run_epochs'), worker = %(worker)s,
-    started_at = coalesce(started_at, now()), updated_at = now()
+    started_at = coalesce(started_at, now()), updated_at = now(), claimed_at = now(),
+    -- A worker that died took the rest of its time with it.
+    worked = worked + coalesce(CASE WHEN status = 'running' THEN updated_at - claimed_at END, '0')
 FROM (SELECT run_id, epoch FROM runs WHERE run_id = %(run_id)s FOR UPDATE) AS before
 WHERE runs.run_id = before.run_id AND status IN ('pending', 'running') AND NOT scheduled
-RETURNING {run}, before.epoch AS epoch_before,
+RETURNING {run}, worked, before.epoch AS epoch_before,
     (SELECT resting FROM threads WHERE threads.thread_id = runs.thread_id) AS found,
     (SELECT coalesce(max(seq), 0) FROM run_events WHERE run_events.run_id = runs.run_id) AS last_seq
 
 -- name: release_run
 UPDATE runs
-SET status = 'pending', attempt = attempt - 1, worker = NULL, usage = %(usage)s, updated_at = now()
+SET status = 'pending', attempt = attempt - 1, worker = NULL, usage = %(usage)s, updated_at = now(),
+    worked = worked + coalesce(now() - claimed_at, '0')
 WHERE run_id = %(run_id)s AND epoch = %(epoch)s AND status = 'running'
 RETURNING {run}
 
 -- name: postpone_run
 UPDATE runs
 SET status = 'pending', worker = NULL, usage = %(usage)s, updated_at = now(),
+    worked = worked + coalesce(now() - claimed_at, '0'),
     not_before = CASE WHEN cancel_action IS NULL THEN now() + %(pause)s ELSE now() END
 WHERE run_id = %(run_id)s AND epoch = %(epoch)s AND status = 'running'
 RETURNING {run}

@@ -223,6 +223,9 @@ class Claim:
     last_seq: int
     """Of the events that were written before."""
 
+    worked: timedelta
+    """By those who had it before; what it waited in between does not count."""
+
     found: ThreadStatus
     """How the run before left the thread."""
 

@@ -29,7 +29,7 @@ class Rules(BaseModel):
     """Runs of it at a time, over all workers."""
 
     timeout: float | None = Field(default=None, gt=0)
-    """Seconds of one run, instead of `AGENT_RUN_TIMEOUT`."""
+    """Seconds that a run may be worked on, instead of `AGENT_RUN_TIMEOUT`."""
 
     prompts: str | None = None
     """The folder of its prompt templates, from the file's own; each run notes the version of what is in it."""
