@@ -72,6 +72,9 @@ def graphs(graphs, stage):
         "asking_again": stage.chain(asking_twice(away)),
         "asking_inside": inside(stage.chain(asking_twice(away))),
         "asking_enough": stage.chain(asking_then_failing(away)),
+        "asking_in_vain": stage.chain(asking_twice(*[away] * 3)),
+        "asking_inside_in_vain": inside(stage.chain(asking_twice(*[away] * 3))),
+        "asking_twice_in_vain": stage.chain(asking_then_failing(*[away] * 3)),
         "shaky": stage.chain(stage.node("first"), failing(stage, "shaky", away, away)),
         "shaky_first": stage.chain(failing(stage, "shaky", httpx.ConnectError("no route"))),
         "away": stage.chain(stage.node("first"), failing(stage, "away", *[away] * 4), stage.node("last")),
@@ -185,6 +188,55 @@ async def test_both_answers_of_a_node_that_asked_twice_survive_its_failure(
     ended, done = await answer("asking_enough", parked, "no")
 
     assert (ended.status, ended.attempt) == (run.RunStatus.SUCCESS, 2)
+    assert done.values["trail"] == ["yes", "no"]
+
+
+IN_VAIN = ("asking_in_vain", "asking_inside_in_vain")
+
+
+@pytest.mark.parametrize("graph", IN_VAIN)
+async def test_what_a_node_that_failed_was_answered_is_asked_no_more(
+    services, worker, submission, end_of, answer, graph
+):
+    parked = await end_of(await services.queue.submit(submission(graph)))
+    asking = await services.repository.thread(parked.thread_id, owner=parked.owner)
+    [[pending]] = asking.interrupts.values()
+
+    failed, thread = await answer(graph, parked, "yes")
+
+    again = run.Payload(command={"resume": {pending["id"]: "no"}})
+    with pytest.raises(exceptions.RequestError) as refusal:
+        await services.queue.submit(submission(graph, parked.thread_id, payload=again))
+    assert (failed.status, thread.interrupts) == (run.RunStatus.ERROR, {})
+    assert refusal.value.code is ErrorCode.NO_SUCH_INTERRUPT
+
+
+@pytest.mark.parametrize("graph", [*IN_VAIN, "asking_twice_in_vain"])
+async def test_an_answer_without_a_name_is_not_taken_for_the_next_question(
+    services, worker, submission, end_of, answer, graph
+):
+    parked = await end_of(await services.queue.submit(submission(graph)))
+    await answer(graph, parked, "yes")
+    if graph == "asking_twice_in_vain":
+        await answer(graph, parked, "and yes")
+
+    refused, thread = await answer(graph, parked, "no")
+
+    assert refused.error.code is ErrorCode.NO_SUCH_INTERRUPT
+    assert thread.interrupts == {}
+
+
+async def test_a_node_goes_on_with_the_answer_that_it_held_when_it_failed(
+    services, worker, submission, end_of, answer
+):
+    graph = "asking_in_vain"
+    parked = await end_of(await services.queue.submit(submission(graph)))
+    await answer(graph, parked, "yes")
+
+    goes_on = submission(graph, parked.thread_id, payload=run.Payload(input=None))
+    await end_of(await services.queue.submit(goes_on))
+    _, done = await answer(graph, parked, "no")
+
     assert done.values["trail"] == ["yes", "no"]
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -22,6 +22,7 @@ from agent_service.engine import (
     failures,
     grants,
     leases,
+    looking,
     repairs,
     resumes,
     retrying,
@@ -155,7 +156,8 @@ class Execution:
         snapshot = await self._snapshot()
         stands = snapshot is not None and bool(snapshot.next)
         status = run.ThreadStatus.INTERRUPTED if stands else run.ThreadStatus.IDLE
-        return self._outcome(run.RunStatus.INTERRUPTED, status, snapshot)
+        used = await self._used(snapshot)
+        return self._outcome(run.RunStatus.INTERRUPTED, status, snapshot, used=used)
 
     @property
     def _run_seconds(self) -> float:
@@ -329,7 +331,7 @@ class Execution:
             return await self._mended(graph, config), config
         snapshot = await graph.aget_state(config)
         await self._check_shape(graph, snapshot)
-        command = await self._resolved(payload.command, graph, snapshot)
+        command = await self._resolved(payload.command, snapshot)
         crashing.point("resume.after_read")
         return _command(command), config
 
@@ -349,18 +351,27 @@ class Execution:
             return given
         return repairs.mend(given, (await graph.aget_state(config)).values)
 
-    async def _resolved(
-        self, command: run.JsonObject, graph: registry.Graph, snapshot: StateSnapshot
-    ) -> run.JsonObject:
-        pending = {item.id for item in snapshot.interrupts}
+    async def _resolved(self, command: run.JsonObject, snapshot: StateSnapshot) -> run.JsonObject:
+        shown = {item.id for item in snapshot.interrupts}
+        used = await self._used(snapshot)
         if self.claim.resumed and resumes.names_interrupts(command.get(resumes.RESUME)):
-            assert self.saver is not None
-            whole = await graph.aget_state(snapshot.config, subgraphs=True)
-            return resumes.unanswered(command, pending - await resumes.used(whole, self.saver))
-        resolved = resumes.resolve(command, pending, stands_before_a_step=bool(snapshot.next))
+            return resumes.unanswered(command, shown - used)
+        resolved = resumes.resolve(
+            command, shown - used, stands_before_a_step=bool(snapshot.next), answered=shown & used
+        )
         if resolved != command:
             await self.shared.leases.keep_command(self.claim, resolved)
         return resolved
+
+    async def _used(self, snapshot: StateSnapshot | None) -> frozenset[str]:
+        """Return the ids of interrupts that may be shown still, though their nodes hold an answer."""
+        if snapshot is None or not snapshot.interrupts:
+            return frozenset()
+        assert self.graph is not None
+        assert self.saver is not None
+        if any(isinstance(task.state, dict) for task in snapshot.tasks):
+            snapshot = await self.graph.aget_state(snapshot.config, subgraphs=True)
+        return await resumes.used(snapshot, self.saver)
 
     async def _ended(self) -> run.Outcome:
         asked = self.claim.run.payload
@@ -402,14 +413,17 @@ class Execution:
             failure = Failure(code=ErrorCode.LIMIT_SPENT, message=spent)
             return await self._failed(run.RunStatus.TIMEOUT, failure)
         failure = Failure(
-            code=ErrorCode.RUN_TIMEOUT, message=f"The run was worked on for longer than {self._run_seconds:g} seconds."
+            code=ErrorCode.RUN_TIMEOUT,
+            message=f"The run was worked on for longer than {self._run_seconds:g} seconds.",
         )
         return await self._failed(run.RunStatus.TIMEOUT, failure)
 
     async def _failed(self, status: run.RunStatus, failure: Failure) -> run.Outcome:
         await self._say("error", {"error": failure.code, "message": failure.message})
         await self._say_where("failed", error=failure.message)
-        outcome = self._outcome(status, run.ThreadStatus.ERROR, await self._snapshot())
+        snapshot = await self._snapshot()
+        used = await self._used(snapshot)
+        outcome = self._outcome(status, run.ThreadStatus.ERROR, snapshot, used=used)
         return replace(outcome, error=failure)
 
     async def _snapshot(self) -> StateSnapshot | None:
@@ -417,9 +431,14 @@ class Execution:
         return None if self.graph is None else await self.graph.aget_state(_at_latest(self._config()))
 
     def _outcome(
-        self, status: run.RunStatus, thread_status: run.ThreadStatus, snapshot: StateSnapshot | None
+        self,
+        status: run.RunStatus,
+        thread_status: run.ThreadStatus,
+        snapshot: StateSnapshot | None,
+        *,
+        used: Collection[str] = (),
     ) -> run.Outcome:
-        interrupts = {} if snapshot is None else _interrupts(snapshot)
+        interrupts = {} if snapshot is None else looking.interrupts(snapshot, but=used)
         untouched = self.graph is None
         return run.Outcome(
             status=status,
@@ -462,11 +481,3 @@ def _command(asked: run.JsonObject) -> Command[Any]:
         update=asked.get("update"),
         goto=[Send(step["node"], step["input"]) if isinstance(step, dict) else step for step in steps],
     )
-
-
-def _interrupts(snapshot: StateSnapshot) -> dict[str, list[run.JsonObject]]:
-    return {
-        task.id: [encoding.interrupt(item) for item in task.interrupts]
-        for task in snapshot.tasks
-        if task.interrupts
-    }

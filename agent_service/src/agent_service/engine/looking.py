@@ -1,5 +1,7 @@
 """A thread's graph as it is looked at: without the model and the tools that its runs have."""
 
+from collections.abc import Collection
+
 from langchain_core.tools import tool
 from langgraph.types import StateSnapshot
 
@@ -20,10 +22,10 @@ async def graph_of(graphs: registry.Registry, thread: run.Thread) -> registry.Gr
     return await graphs.build(name, tools=[any_tool])
 
 
-def interrupts(snapshot: StateSnapshot) -> dict[str, list[run.JsonObject]]:
-    """Return the pending interrupts of a state by task."""
-    return {
-        task.id: [encoding.interrupt(item) for item in task.interrupts]
+def interrupts(snapshot: StateSnapshot, *, but: Collection[str] = ()) -> dict[str, list[run.JsonObject]]:
+    """Return the pending interrupts of a state by task, but for those of these ids."""
+    shown = {
+        task.id: [encoding.interrupt(item) for item in task.interrupts if item.id not in but]
         for task in snapshot.tasks
-        if task.interrupts
     }
+    return {task: pending for task, pending in shown.items() if pending}

@@ -164,11 +164,7 @@ class RunQueue:
                 waiting = submission.scheduled or await _make_room(connection, submission, thread)
                 if not waiting:
                     # Behind another run nobody knows yet which interrupts there will be; the worker looks again.
-                    submission = _resolved(
-                        submission,
-                        pending=[item["id"] for items in thread.interrupts.values() for item in items],
-                        stands_before_a_step=thread.at_rest in _STANDING,
-                    )
+                    submission = _answering(submission, thread)
                 kept = await _insert(connection, submission, lane=lane)
             # One that is scheduled has its job from the start; it asks for its place when that comes.
             if submission.scheduled or not waiting:
@@ -220,6 +216,16 @@ async def _make_room(connection: database.Connection, submission: run.Submission
         await cancels.cancel(connection, item, thread=thread, action=action) for item in reversed(unfinished)
     ]
     return any(not item.ended for item in after)
+
+
+def _answering(submission: run.Submission, thread: run.Thread) -> run.Submission:
+    pending = [item["id"] for items in thread.interrupts.values() for item in items]
+    stands = thread.at_rest in _STANDING
+    answer = (submission.payload.command or {}).get(resumes.RESUME)
+    if stands and not pending and not resumes.names_interrupts(answer):
+        # A step that failed may hold an answer already; the worker sees.
+        return submission
+    return _resolved(submission, pending=pending, stands_before_a_step=stands)
 
 
 def _resolved(
