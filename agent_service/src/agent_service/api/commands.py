@@ -1,5 +1,6 @@
 """Commands of the agent streaming protocol: start a run, answer an interrupt."""
 
+from collections.abc import Collection
 from typing import Any, Literal
 from uuid import UUID
 
@@ -7,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import Field, ValidationError
 
 from agent_service import auth, bootstrap, exceptions
-from agent_service.api import answers, payloads, protocol_streams, repeating, submissions
+from agent_service.api import answers, payloads, protocol_streams, repeating, states, submissions
 from agent_service.api.dependencies import Idempotency, Services, Writer
 from agent_service.api.errors import problems_for
 from agent_service.engine import resumes, run
@@ -150,16 +151,32 @@ async def _respond(
     services: bootstrap.Services, caller: auth.Caller, thread_id: UUID, params: dict[str, Any]
 ) -> payloads.RunCreate:
     thread = await services.repository.thread(thread_id, owner=caller.subject)
+    caller.require_change(is_mandated=thread.mandated)
     asked = _Respond.model_validate(params)
     resume = asked.resume
     if not resumes.names_interrupts(resume):
-        named = next(iter(resume), None)
-        raise exceptions.RequestError(ErrorCode.NO_SUCH_INTERRUPT, f"No interrupt {named!r} is pending.")
+        raise _no_such(next(iter(resume), None))
+    if unknown := await _unknown(services, thread, resume):
+        raise _no_such(min(unknown))
     assistant = thread.metadata.get("assistant_id")
     if not assistant:
         raise exceptions.RequestError(ErrorCode.NO_SUCH_INTERRUPT, "The thread has no run yet.")
     command = {"resume": resume, "update": asked.update, "goto": asked.goto}
     return _run(params, assistant_id=assistant, command=command, input=None)
+
+
+async def _unknown(services: bootstrap.Services, thread: run.Thread, ids: Collection[str]) -> set[str]:
+    """Return the ids that no interrupt of the thread has: behind a run at work they would be refused too late."""
+    unannounced = await protocol_streams.unannounced(services, thread.thread_id, ids)
+    if unannounced and thread.status is run.ThreadStatus.BUSY:
+        # A run that records nothing of the kind shows its interrupts in its state alone.
+        unannounced -= states.pending(await states.read(services, thread, subgraphs=True))
+    return unannounced
+
+
+def _no_such(interrupt_id: str | None) -> exceptions.RequestError:
+    message = f"No interrupt {interrupt_id!r} is pending."
+    return exceptions.RequestError(ErrorCode.NO_SUCH_INTERRUPT, message)
 
 
 def _run(params: dict[str, Any], **own: Any) -> payloads.RunCreate:

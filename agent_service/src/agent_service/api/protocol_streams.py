@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import timedelta
 from importlib import resources
 from typing import Annotated, Any
@@ -123,6 +123,13 @@ async def read(
                 yield event
         if ending is not None and watches and ended is not None and not ended["end_told"]:
             await _tell_end(services, row.run_id)
+
+
+async def unannounced(services: bootstrap.Services, thread_id: UUID, ids: Collection[str]) -> set[str]:
+    """Return those of the ids that are of no interrupt that the thread waits for or its unfinished runs told of."""
+    values = {"thread_id": thread_id, "ids": list(ids)}
+    found = await database.read(services.pool, _QUERIES["unannounced"], values)
+    return {row["id"] for row in found}
 
 
 async def number_of(services: bootstrap.Services, row: run.Run) -> int:

@@ -38,6 +38,12 @@ async def read(
     return _state(snapshot)
 
 
+def pending(state: answers.ThreadState) -> set[str]:
+    """Return the ids of the interrupts of a state, and of the states of subgraphs in it."""
+    found = {item["id"] for item in state.interrupts}
+    return found.union(*(pending(task.state) for task in state.tasks if task.state))
+
+
 async def history(
     services: bootstrap.Services, thread: run.Thread, wanted: payloads.HistoryRead
 ) -> list[answers.ThreadState]:

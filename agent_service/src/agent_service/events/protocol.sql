@@ -16,5 +16,19 @@ WHERE thread_id = %(thread_id)s AND NOT (runs.scheduled AND runs.status = 'pendi
 ORDER BY unfinished DESC, CASE WHEN runs.status IN ('pending', 'running') THEN ordinal ELSE -ordinal END
 LIMIT 1
 
+-- name: unannounced
+SELECT asked.id
+FROM threads CROSS JOIN unnest(%(ids)s::text[]) AS asked (id)
+WHERE threads.thread_id = %(thread_id)s
+    AND NOT jsonb_path_exists(interrupts, '$.*[*].id ? (@ == $id)', jsonb_build_object('id', asked.id))
+    AND NOT EXISTS (
+        SELECT FROM runs JOIN run_events USING (run_id)
+        WHERE runs.thread_id = threads.thread_id
+            AND status IN ('pending', 'running')
+            AND event ~ '^(values|updates)(\||$)'
+            AND data LIKE '%%"__interrupt__"%%'
+            AND strpos(data, asked.id) > 0
+    )
+
 -- name: end_is_told
 UPDATE runs SET end_told = true WHERE run_id = %(run_id)s AND NOT end_told

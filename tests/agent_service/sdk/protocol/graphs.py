@@ -144,6 +144,12 @@ asking_both.add_node(ask_again)
 asking_both.add_edge(START, "ask")
 asking_both.add_edge(START, "ask_again")
 
+asking_beside = StateGraph(State)
+asking_beside.add_node(ask)
+asking_beside.add_node(wait_forever)
+asking_beside.add_edge(START, "ask")
+asking_beside.add_edge(START, "wait_forever")
+
 chatting_twice = StateGraph(Conversation)
 chatting_twice.add_node(chat)
 chatting_twice.add_node(chat_beside)

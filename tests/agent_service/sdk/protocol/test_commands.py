@@ -1,3 +1,4 @@
+import asyncio
 import uuid
 
 import httpx
@@ -9,6 +10,13 @@ STALE = "f" * 32
 @pytest.fixture
 def thread_id():
     return str(uuid.uuid4())
+
+
+@pytest.fixture
+async def busy_id(client, thread_id):
+    """A thread whose runs never end by themselves."""
+    yield thread_id
+    await client.runs.cancel_many(status="all")
 
 
 @pytest.fixture
@@ -124,6 +132,46 @@ async def test_an_interrupt_that_is_not_pending_is_refused(command, client, aski
 
     assert (answer["type"], answer["error"]) == ("error", "no_such_interrupt")
     assert (await client.threads.get(thread_id))["status"] == "interrupted"
+
+
+async def test_an_interrupt_that_nobody_told_of_is_refused_while_a_run_works(
+    command, client, stream_events, busy_id
+):
+    await command(busy_id, "run.start", assistant_id="endless", input={"text": ""})
+    await stream_events(busy_id, until=lambda _: True, channels=["custom"])
+
+    answer = await command(busy_id, "input.respond", interrupt_id=STALE, namespace=[], response="yes")
+
+    assert (answer["type"], answer["error"]) == ("error", "no_such_interrupt")
+    assert len(await client.runs.list(busy_id)) == 1
+
+
+async def test_an_interrupt_is_answered_while_another_task_works(command, client, stream_events, busy_id):
+    await command(busy_id, "run.start", assistant_id="asking_beside", input={"text": "Sure?"})
+    (asked,) = await stream_events(busy_id, until=lambda _: True, channels=["input"])
+    interrupt_id = asked["params"]["data"]["interrupt_id"]
+
+    answer = await command(busy_id, "input.respond", interrupt_id=interrupt_id, namespace=[], response="yes")
+
+    assert answer["type"] == "success"
+    assert len(await client.runs.list(busy_id)) == 2
+
+
+async def test_an_interrupt_that_only_the_state_shows_is_answered_while_another_task_works(
+    command, client, busy_id
+):
+    await client.runs.create(
+        busy_id, "asking_beside", input={"text": "Sure?"}, stream_mode="custom", if_not_exists="create"
+    )
+    async with asyncio.timeout(30):
+        while not (pending := (await client.threads.get_state(busy_id))["interrupts"]):
+            pass
+
+    answer = await command(
+        busy_id, "input.respond", interrupt_id=pending[0]["id"], namespace=[], response="yes"
+    )
+
+    assert answer["type"] == "success"
 
 
 @pytest.mark.parametrize(
