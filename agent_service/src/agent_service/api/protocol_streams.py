@@ -107,7 +107,7 @@ async def read(
     watches = wanted.watches and not since
     place = await (_what_goes_on(services, thread_id) if watches else _place(services, thread_id, since))
     translation: protocol.Translation | None = None
-    async for item in threads.read(services.events, thread_id, after=place):
+    async for item in threads.read(services.events, thread_id, after=place, wanted=protocol.rows_for(wanted)):
         row = item.item
         if translation is None or translation.about.run_id != str(row.run_id):
             about = await _about(services, row.run_id)

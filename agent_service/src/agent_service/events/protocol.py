@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from agent_service.events import log, protocol_filter, protocol_messages, protocol_subgraphs
+from agent_service.events import log, protocol_filter, protocol_messages, protocol_subgraphs, threads
 
 Json = dict[str, Any]
 Namespace = tuple[str, ...]
@@ -119,6 +119,22 @@ def first(number: int) -> int:
 def run_of(seq: int) -> int:
     """Return the number of the run that an event belongs to."""
     return seq >> (ROW_BITS + PLACE_BITS)
+
+
+def rows_for(wanted: protocol_filter.Filter) -> threads.Wanted | None:
+    """Return which rows have to be read at all; `None` is each."""
+    channels = wanted.channels
+    if "values" in channels:
+        # They are told with the row behind them, whichever it is.
+        return None
+    names = channels | {"metadata", log.END}
+    if wanted.has_custom:
+        names |= {"custom"}
+    if "messages" in channels:
+        names |= {"updates"}
+    if channels & {"lifecycle", "messages"}:
+        names |= {"tasks"}
+    return threads.Wanted(names=names, with_text=f'"{INTERRUPT}"')
 
 
 @dataclass(slots=True, kw_only=True)

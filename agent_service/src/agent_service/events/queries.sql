@@ -62,20 +62,33 @@ SELECT head.run_id AS head, item.*
 FROM threads
 LEFT JOIN head ON true
 LEFT JOIN LATERAL (
-    SELECT runs.ordinal, event.*
-    FROM runs
-    CROSS JOIN LATERAL (
-        SELECT run_id, seq, event, data, created_at FROM run_events
-        WHERE run_events.run_id = runs.run_id
-            AND seq > CASE WHEN runs.ordinal = %(ordinal)s THEN %(seq)s::bigint ELSE 0 END
-        ORDER BY seq
-        LIMIT %(limit)s
-    ) AS event
-    WHERE runs.thread_id = threads.thread_id
-        AND runs.ordinal >= %(ordinal)s
-        AND (head.ordinal IS NULL OR runs.ordinal <= head.ordinal)
-    ORDER BY runs.ordinal, event.seq
-    LIMIT %(limit)s
+    SELECT run_id, ordinal, seq, event, CASE WHEN is_wanted THEN data END AS data, created_at, is_wanted
+    FROM (
+        SELECT
+            page.*,
+            %(names)s::text[] IS NULL
+                OR split_part(event, '|', 1) = ANY(%(names)s::text[])
+                OR (split_part(event, '|', 1) IN ('values', 'updates') AND strpos(data, %(text)s::text) > 0)
+                AS is_wanted,
+            row_number() OVER (ORDER BY ordinal DESC, seq DESC) = 1 AS is_last
+        FROM (
+            SELECT runs.ordinal, event.*
+            FROM runs
+            CROSS JOIN LATERAL (
+                SELECT run_id, seq, event, data, created_at FROM run_events
+                WHERE run_events.run_id = runs.run_id
+                    AND seq > CASE WHEN runs.ordinal = %(ordinal)s THEN %(seq)s::bigint ELSE 0 END
+                ORDER BY seq
+                LIMIT %(limit)s
+            ) AS event
+            WHERE runs.thread_id = threads.thread_id
+                AND runs.ordinal >= %(ordinal)s
+                AND (head.ordinal IS NULL OR runs.ordinal <= head.ordinal)
+            ORDER BY runs.ordinal, event.seq
+            LIMIT %(limit)s
+        ) AS page
+    ) AS judged
+    WHERE is_wanted OR is_last
 ) AS item ON true
 WHERE threads.thread_id = %(thread_id)s
 ORDER BY item.ordinal, item.seq

@@ -35,7 +35,20 @@ class ThreadEvent:
     item: log.RunEvent
 
 
-async def read(events: log.EventLog, thread_id: UUID, *, after: Place = START) -> AsyncIterator[ThreadEvent]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which events a reader looks at; the others stay in the database."""
+
+    names: frozenset[str]
+    """Without their namespaces."""
+
+    with_text: str
+    """So are values and updates in which this stands."""
+
+
+async def read(
+    events: log.EventLog, thread_id: UUID, *, after: Place = START, wanted: Wanted | None = None
+) -> AsyncIterator[ThreadEvent]:
     """Yield the events behind `after`, then live ones, for as long as the thread is there.
 
     A run that is taken back leaves none; whoever saw it begin is told of its end.
@@ -44,15 +57,20 @@ async def read(events: log.EventLog, thread_id: UUID, *, after: Place = START) -
     begun: log.RunEvent | None = None
     while True:
         with events.waiting(thread_id, *([] if head is None else [head])) as arrived:
-            page = await _page(events, thread_id, after)
+            page = await _page(events, thread_id, after, wanted)
             if not page:
                 return
-            for event in (_event(row) for row in page if row["run_id"]):
-                if begun and begun.run_id != event.item.run_id:
+            for row in page:
+                if row["run_id"] is None:
+                    continue
+                if begun and begun.run_id != row["run_id"]:
                     yield _taken_back(begun, after)
-                after = event.place
-                begun = None if event.item.event == log.END else event.item
-                yield event
+                    begun = None
+                after = Place(row["ordinal"], row["seq"])
+                if row["is_wanted"]:
+                    event = _event(row)
+                    begun = None if event.item.event == log.END else event.item
+                    yield event
             if begun and page[0]["run_id"] is None and begun.run_id != page[0]["head"]:
                 yield _taken_back(begun, after)
                 begun = None
@@ -68,14 +86,26 @@ async def now(events: log.EventLog, thread_id: UUID) -> Place:
     return Place(row["ordinal"], _LAST)
 
 
-async def _page(events: log.EventLog, thread_id: UUID, after: Place) -> list[dict[str, Any]]:
-    """Return a row for each event, at least one while the thread is there; all name the unfinished run."""
-    values = {"thread_id": thread_id, "ordinal": after.ordinal, "seq": after.seq, "limit": log.PAGE_SIZE}
+async def _page(
+    events: log.EventLog, thread_id: UUID, after: Place, wanted: Wanted | None
+) -> list[dict[str, Any]]:
+    """Return a row for each event, at least one while the thread is there; all name the unfinished run.
+
+    The last one tells how far the page reaches, wanted or not.
+    """
+    values = {
+        "thread_id": thread_id,
+        "ordinal": after.ordinal,
+        "seq": after.seq,
+        "limit": log.PAGE_SIZE,
+        "names": wanted and list(wanted.names),
+        "text": wanted and wanted.with_text,
+    }
     return await database.read(events.pool, log.QUERIES["read_thread"], values)
 
 
 def _taken_back(begun: log.RunEvent, place: Place) -> ThreadEvent:
-    return ThreadEvent(place=place, item=replace(begun, seq=begun.seq + 1, event=log.END, data="{}"))
+    return ThreadEvent(place=place, item=replace(begun, seq=place.seq + 1, event=log.END, data="{}"))
 
 
 def _event(row: dict[str, Any]) -> ThreadEvent:
