@@ -20,6 +20,16 @@ _SECRETS = re.compile(
 """Run tokens, signing keys, providers' keys, JWTs, bearers, and passwords in addresses."""
 
 
+class _Denials(logging.Filter):
+    """uvicorn takes an answer that denies a WebSocket for one that was forgotten, and says so at ERROR."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.msg != "ASGI callable returned without completing handshake."
+
+
+_DENIALS = _Denials()
+
+
 def redact(text: str) -> str:
     """Return the text without what looks like a credential."""
     return _SECRETS.sub(REDACTED, text)
@@ -52,6 +62,7 @@ def configure(level: str) -> None:
     # They tell at INFO of every request and every job.
     for chatty in ("httpx", "httpx2", "pgqueuer"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+    logging.getLogger("uvicorn.error").addFilter(_DENIALS)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

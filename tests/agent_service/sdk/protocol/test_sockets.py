@@ -95,11 +95,12 @@ async def test_a_frame_that_makes_no_sense_is_refused(socket, text, code):
 
 
 @pytest.mark.parametrize("headers", [{"x-api-key": "nonsense"}, {"authorization": "Basic YTpi"}])
-async def test_nobody_connects_without_a_token(socket, headers):
+async def test_nobody_connects_without_a_token(socket, caplog, headers):
     with pytest.raises(InvalidStatus) as refusal:
         await socket(**headers)
 
     assert refusal.value.response.status_code == 401
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_a_thread_of_somebody_else_is_not_found(socket, token):
