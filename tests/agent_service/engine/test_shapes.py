@@ -1,6 +1,7 @@
 """A thread waits, and the graph is changed under it."""
 
 import pytest
+from langgraph.types import StateUpdate
 
 from agent_service.engine import run
 from agent_service.graphs import shapes
@@ -53,6 +54,21 @@ async def test_a_step_that_is_gone_stops_the_run_and_leaves_the_thread(
     assert "'ask'" in ended.error.message
     assert (after.values, after.interrupts) == (before.values, before.interrupts)
     assert stage.visits == []
+
+
+async def test_a_step_that_is_gone_from_a_state_that_somebody_changed_stops_the_run(
+    services, submission, parked, end_of, changed_to, stage
+):
+    row = await parked("plain", payload=run.Payload(input={}, interrupt_before=("second",)))
+    update = StateUpdate({"trail": ["changed"]}, as_node="first")
+    await services.threads.update_state(row.thread_id, update, owner=row.owner)
+    await changed_to("plain", stage.chain(stage.node("first"), stage.node("other")))
+
+    goes_on = submission("plain", row.thread_id, payload=run.Payload(input=None))
+    ended = await end_of(await services.queue.submit(goes_on))
+
+    assert ended.error.code is ErrorCode.GRAPH_VERSION_MISMATCH
+    assert "'second'" in ended.error.message
 
 
 async def test_the_thread_goes_on_when_the_step_is_back(

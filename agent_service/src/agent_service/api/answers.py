@@ -33,9 +33,9 @@ class Thread(Answer):
     values: Any
     interrupts: dict[str, list[Json]]
 
-    def only(self, names: Iterable[str]) -> Json:
-        """Return some of its fields. A thread has neither `config` nor `context`: its runs have them."""
-        whole = {"config": {}, "context": {}} | self.model_dump(mode="json")
+    def only(self, names: Iterable[str], given: Json) -> Json:
+        """Return some of its fields; `config` and `context` are those that its last run was `given`."""
+        whole = {"config": {}, "context": {}} | given | self.model_dump(mode="json")
         return {name: whole[name] for name in names}
 
 

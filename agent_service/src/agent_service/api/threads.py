@@ -20,6 +20,7 @@ _NOTHING: Responses = {204: {"description": "Done"}}
 _EMPTY = payloads.ThreadCreate()
 _EVERY = payloads.ThreadSearch()
 _ALL = payloads.ThreadCount()
+_GIVEN = frozenset({"config", "context"})
 
 Prefer = Annotated[str, Header()]
 Include = Annotated[str, Query(max_length=200, description="`ttl`, to be told when the thread goes.")]
@@ -66,7 +67,10 @@ async def search_threads(
     every = [answers.Thread.model_validate(thread) for thread in found]
     if body.select is None and not body.extract:
         return every
-    return [_parts(thread, body) for thread in every]
+    given: dict[UUID, answers.Json] = {}
+    if _GIVEN & set(body.select or ()):
+        given = await services.threads.last_given([thread.thread_id for thread in every])
+    return [_parts(thread, body, given.get(thread.thread_id, {})) for thread in every]
 
 
 @router.post("/count", responses=problems_for(413, 415))
@@ -196,9 +200,9 @@ def _selected(state: answers.ThreadState, names: list[str] | None) -> answers.Th
     return JSONResponse(state.only(names)) if names else state
 
 
-def _parts(thread: answers.Thread, asked: payloads.ThreadSearch) -> answers.Json:
+def _parts(thread: answers.Thread, asked: payloads.ThreadSearch, given: answers.Json) -> answers.Json:
     whole = thread.model_dump(mode="json")
-    chosen: dict[str, Any] = whole if asked.select is None else thread.only(asked.select)
+    chosen: dict[str, Any] = whole if asked.select is None else thread.only(asked.select, given)
     if asked.extract:
         found = {name: extracting.extract(whole, path) for name, path in asked.extract.items()}
         chosen = chosen | {"extracted": found}

@@ -15,7 +15,7 @@ from langgraph.types import StateSnapshot, StateUpdate
 
 from agent_service import checkpointing, database, exceptions
 from agent_service.engine import encoding, looking, repository, rows, run
-from agent_service.graphs import registry
+from agent_service.graphs import registry, shapes
 from shared_schemas.problems import ErrorCode
 
 _QUERIES = database.load_queries(
@@ -74,6 +74,16 @@ class Threads:
             config = _config(thread_id, checkpoint or {})
             after, _ = await self._write(connection, thread, config, [[update]])
             return after
+
+    async def last_given(self, thread_ids: Sequence[UUID]) -> dict[UUID, run.JsonObject]:
+        """Return the `config` and `context` of each thread's last run; nothing for one without runs."""
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(_QUERIES["last_given"], {"thread_ids": list(thread_ids)})
+            found = await cursor.fetchall()
+        return {
+            row["thread_id"]: {name: row[name] for name in ("config", "context") if row[name]}
+            for row in found
+        }
 
     async def copy(self, thread_id: UUID, *, owner: str) -> run.Thread:
         """Copy a thread with its checkpoints, without its runs.
@@ -141,6 +151,7 @@ class Threads:
         graph = built.copy(
             {"checkpointer": AsyncPostgresSaver(connection, serde=self.checkpoints.serializer)}
         )
+        config = {**config, "metadata": {shapes.FINGERPRINT: self.registry.fingerprint(built)}}
         try:
             after = await graph.abulk_update_state(config, supersteps)
             snapshot = await graph.aget_state(_config(thread.thread_id, {}))

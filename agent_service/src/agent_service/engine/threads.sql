@@ -79,6 +79,11 @@ SET status = %(status)s, state_values = %(values)s, interrupts = %(interrupts)s,
 WHERE thread_id = %(thread_id)s
 RETURNING {thread}
 
+-- name: last_given
+SELECT DISTINCT ON (thread_id) thread_id, payload -> 'config' AS config, payload -> 'context' AS context
+FROM runs WHERE thread_id = ANY(%(thread_ids)s)
+ORDER BY thread_id, ordinal DESC
+
 -- name: threads_of_assistant
 SELECT thread_id FROM threads
 WHERE owner = %(owner)s AND metadata @> jsonb_build_object('assistant_id', %(assistant_id)s::text)

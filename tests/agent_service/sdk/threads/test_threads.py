@@ -90,6 +90,18 @@ async def test_a_search_gives_the_fields_that_are_asked_for(client, thread_id):
     assert found == {"thread_id": thread_id, "status": "idle"}
 
 
+async def test_a_thread_has_the_settings_of_its_last_run(client, thread_id):
+    given = {"tags": ["a"], "configurable": {"tone": "dry"}}
+    await client.runs.wait(thread_id, "configured", input={}, context={"place": "here"})
+    await client.runs.wait(thread_id, "configured", input={}, config=given)
+    untouched = (await client.threads.create())["thread_id"]
+
+    found = await client.threads.search(select=["thread_id", "config", "context"], sort_by="created_at")
+
+    settings = {thread["thread_id"]: (thread["config"], thread["context"]) for thread in found}
+    assert settings == {thread_id: (given, {}), untouched: ({}, {})}
+
+
 async def test_a_search_extracts_parts_of_threads(client, thread_id):
     await client.runs.wait(thread_id, "adding", input={"text": "ada"})
 
