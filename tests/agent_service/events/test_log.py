@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from agent_service import database
+from agent_service.engine import rows
 from agent_service.events import log
 
 INSERT_RUN = (
@@ -96,6 +97,21 @@ async def test_reading_behind_the_end_gives_nothing(events, pen, end):
     await end(pen)
 
     assert await collect(events, pen.run_id, after=1) == []
+
+
+async def test_whoever_reads_a_run_that_is_deleted_comes_to_an_end(events, pen, end, pool):
+    for number in range(log.PAGE_SIZE + 1):
+        await events.append(pen, "custom", str(number))
+    await end(pen)
+    reading = events.read(pen.run_id)
+    seen = [await anext(reading)]
+
+    async with pool.connection() as connection:
+        await connection.execute(rows.QUERIES["delete_run"], {"run_id": pen.run_id, "wakes": str(pen.run_id)})
+    async with asyncio.timeout(30):
+        seen += [event async for event in reading]
+
+    assert [event.seq for event in seen] == list(range(1, log.PAGE_SIZE + 1))
 
 
 async def test_a_run_that_is_not_there_has_no_events(events):

@@ -67,6 +67,60 @@ async def test_the_next_run_is_followed_behind_one_that_was_taken_back(
     assert [event["params"]["data"]["event"] for event in events if is_over(event)][1:] == ["completed"]
 
 
+@pytest.fixture
+async def ended(client, command, thread_id):
+    """A thread with a run that has ended."""
+    started = await command(thread_id, "run.start", assistant_id="echo", input={"text": "ada"})
+    await client.runs.join(thread_id, started["result"]["run_id"])
+    return started["result"]["run_id"]
+
+
+async def read_to_its_end(response, begun):
+    async for line in response.aiter_lines():
+        if line.startswith("data:"):
+            begun.set()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        pytest.param("POST", "stream/events", {"channels": ["lifecycle", "values"]}, id="protocol"),
+        pytest.param("GET", "stream", None, id="thread"),
+    ],
+)
+async def test_whoever_follows_a_thread_that_is_deleted_comes_to_an_end(
+    client, http, thread_id, ended, method, path, body
+):
+    begun, headers = asyncio.Event(), {"Last-Event-ID": "-1"}
+    async with (
+        asyncio.timeout(30),
+        http.stream(method, f"/threads/{thread_id}/{path}", json=body, headers=headers) as response,
+    ):
+        reading = asyncio.create_task(read_to_its_end(response, begun))
+        await begun.wait()
+        await client.threads.delete(thread_id)
+        await reading
+
+    assert response.status_code == 200
+
+
+async def test_whoever_follows_a_thread_sees_what_comes_behind_a_run_that_is_deleted(
+    client, command, follow, thread_id, ended
+):
+    following, _ = follow(2)
+
+    await client.runs.delete(thread_id, ended)
+    second = await command(thread_id, "run.start", assistant_id="echo", input={"text": "grace"})
+    await client.runs.join(thread_id, second["result"]["run_id"])
+    await command(thread_id, "run.start", assistant_id="echo", input={"text": "ada"})
+    async with asyncio.timeout(30):
+        events = await following
+
+    assert second["result"]["run_id"] in {
+        event["params"]["data"]["run_id"] for event in events if is_over(event)
+    }
+
+
 @pytest.mark.parametrize("following", ["join", "stream"])
 async def test_whoever_follows_a_run_that_is_taken_back_comes_to_an_end(
     client, http, thread_id, run_id, following

@@ -1,0 +1,87 @@
+"""Who follows a thread while the worker of its run dies."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from agent_service import app
+from shared_schemas import keys
+from tests import serving
+from tests.agent_service.sdk.protocol.conftest import Service
+
+GRAPHS = Path(__file__).parents[2] / "engine" / "langgraph.json"
+EVERYTHING = ["values", "updates", "messages", "lifecycle", "input", "checkpoints", "tasks", "custom"]
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def service(settings, make_database, migrated_database, plain_logs):
+    """A service on a database of its own that only answers HTTP."""
+    own_database = SecretStr(make_database(migrated_database))
+    own = settings.model_copy(update={"graphs": GRAPHS, "database_url": own_database})
+    with serving.serving(app.create_app(own, with_worker=False)) as url:
+        yield Service(url=url, settings=own)
+
+
+@pytest.fixture
+def start_worker(service, tmp_path):
+    """Return a function that starts a worker in a process of its own; one that holds never ends its run."""
+    started = []
+    environment = {
+        "AGENT_DATABASE_URL": service.settings.database_url.get_secret_value(),
+        "AGENT_SIGNING_KEY": keys.generate(),
+        "AGENT_TRUSTED_KEYS": keys.parse_signing(keys.generate()).public_text(),
+        "AGENT_DJANGO_URL": service.settings.django_url,
+        "AGENT_GRAPHS": str(GRAPHS),
+        "AGENT_HEARTBEAT_TIMEOUT": "1",
+    }
+
+    def start(*, holds):
+        with (tmp_path / "worker.log").open("a") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "agent_service", "worker"],
+                env={**os.environ, **environment, **({"HOLD": "1"} if holds else {})},
+                stdout=output,
+                stderr=output,
+            )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def is_over(event):
+    return event["method"] == "lifecycle" and event["params"]["data"]["event"] == "completed"
+
+
+async def test_nothing_is_lost_and_nothing_told_twice(command, stream_events, start_worker):
+    thread_id, at_work = str(uuid.uuid4()), asyncio.Event()
+
+    def until(event):
+        if event["method"] == "custom":
+            at_work.set()
+        return is_over(event)
+
+    dying = start_worker(holds=True)
+    await command(thread_id, "run.start", assistant_id="held", input={"trail": []}, durability="sync")
+    following = asyncio.create_task(stream_events(thread_id, until=until, channels=EVERYTHING))
+    await at_work.wait()
+    dying.kill()
+    start_worker(holds=False)
+    live = await following
+
+    again = await stream_events(thread_id, until=is_over, channels=EVERYTHING)
+    values = [event["params"]["data"] for event in live if event["method"] == "values"]
+    assert live == again
+    assert len({event["seq"] for event in live}) == len(live)
+    assert [value["trail"] for value in values] == [[], ["first"], ["first", "gate"]]
