@@ -30,6 +30,19 @@ test("a model's words come as text", options, async () => {
   assert.equal(seen.at(-1).type, "RUN_FINISHED");
 });
 
+for (const graphId of ["stumbling", "chatting_again"]) {
+  test(`a run that is tried again ends like any other: ${graphId}`, options, async () => {
+    const connected = agent(graphId);
+    connected.addMessage({ id: crypto.randomUUID(), role: "user", content: "Count!" });
+
+    const seen = await events(connected);
+
+    const snapshots = seen.filter((event) => event.type === "MESSAGES_SNAPSHOT");
+    assert.deepEqual(snapshots.at(-1).messages.map((message) => message.content), ["Count!", "one two three"]);
+    assert.equal(seen.at(-1).type, "RUN_FINISHED");
+  });
+}
+
 test("an interrupt is shown and answered", options, async () => {
   const connected = agent("approving");
   connected.addMessage({ id: crypto.randomUUID(), role: "user", content: "Delete it!" });

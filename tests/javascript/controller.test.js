@@ -32,6 +32,23 @@ test("a conversation goes on over two runs", options, async (t) => {
   assert.equal(isLoading, false);
 });
 
+for (const graphId of ["stumbling", "chatting_again"]) {
+  test(`a run that is tried again ends like any other: ${graphId}`, options, async (t) => {
+    const stream = controller(graphId);
+    t.after(() => stream.dispose());
+
+    await stream.submit(question);
+    const { error, threadId } = await until(stream.rootStore, (now) => !now.isLoading && now.messages.length > 1);
+    // Words of the attempt that failed stay with who has heard them: the protocol cannot take them back.
+    const second = controller(graphId, { threadId });
+    t.after(() => second.dispose());
+    const { messages } = await until(second.rootStore, (now) => now.messages.length > 1);
+
+    assert.deepEqual(messages.map((message) => message.text ?? message.content), ["Count!", "one two three"]);
+    assert.equal(error ?? null, null);
+  });
+}
+
 test("an interrupt is shown and answered", options, async (t) => {
   const stream = controller("asking");
   t.after(() => stream.dispose());

@@ -36,6 +36,7 @@ def settings(make_database, migrated_database):
         django_url="http://127.0.0.1:9",
         graphs=Path(__file__).with_name("langgraph.json"),
         stream_heartbeat=timedelta(milliseconds=500),
+        retry_delay=timedelta(milliseconds=10),
         port=0,
     )
 

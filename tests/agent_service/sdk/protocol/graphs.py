@@ -8,11 +8,14 @@ from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import tool
 from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.types import interrupt
+
+from agent_service import exceptions
 
 
 class State(TypedDict, total=False):
@@ -103,6 +106,17 @@ async def count(state: State):
 USAGE = {"input_tokens": 4, "output_tokens": 3, "total_tokens": 7}
 
 
+_stumbled: set[str] = set()
+
+
+async def stumble(state: Conversation, config: RunnableConfig):
+    """Fail once in each thread, by something that passes."""
+    thread_id = config["configurable"]["thread_id"]
+    if thread_id not in _stumbled:
+        _stumbled.add(thread_id)
+        raise exceptions.TryAgain("not now")
+
+
 async def chat(state: Conversation):
     model = Scripted(answers=[text_chunks("one |two |three", usage=USAGE)])
     return {"messages": [await model.ainvoke(state["messages"])]}
@@ -111,6 +125,12 @@ async def chat(state: Conversation):
 async def chat_beside(state: Conversation):
     model = Scripted(answers=[text_chunks("four |five |six")])
     return {"messages": [await model.ainvoke(state["messages"])]}
+
+
+async def chat_and_stumble(state: Conversation, config: RunnableConfig):
+    told = await chat(state)
+    await stumble(state, config)
+    return told
 
 
 async def approve(state: Conversation):
@@ -136,6 +156,8 @@ failing = graph_of(fail)
 endless = graph_of(wait_forever)
 counting = graph_of(count)
 chatting = graph_of(chat, schema=Conversation)
+stumbling = graph_of(stumble, chat, schema=Conversation)
+chatting_again = graph_of(chat_and_stumble, schema=Conversation)
 approving = graph_of(approve, schema=Conversation)
 
 asking_both = StateGraph(State)
