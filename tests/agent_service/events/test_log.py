@@ -17,6 +17,9 @@ INSERT_RUN = (
 )
 
 
+END_RUN = "UPDATE runs SET status = 'success' WHERE run_id = %s AND status = 'running'"
+
+
 @pytest.fixture
 async def pool(database_url):
     async with database.open_pool(
@@ -54,13 +57,18 @@ async def pen(pool):
 
 @pytest.fixture
 def end(pool, events):
-    """Return a function that ends a run as its worker does."""
+    """Return a function that ends a run as its worker does: once, and again when the connection was lost."""
 
     async def finish(pen):
         last = await events.close(pen)
-        async with pool.connection() as connection, connection.transaction():
-            await connection.execute("UPDATE runs SET status = 'success' WHERE run_id = %s", (pen.run_id,))
-            await log.end(connection, pen.run_id, last)
+
+        async def write():
+            async with pool.connection() as connection, connection.transaction():
+                ended = await connection.execute(END_RUN, (pen.run_id,))
+                if ended.rowcount:
+                    await log.end(connection, pen.run_id, last)
+
+        await database.patiently(write)
 
     return finish
 
