@@ -1,9 +1,7 @@
 """What a person's own token may do with a thread of a mandate: read it."""
 
-import asyncio
 from dataclasses import dataclass, field
 
-import psycopg
 import pytest
 
 from shared_schemas import tokens
@@ -110,30 +108,3 @@ async def test_runs_of_a_batch_are_their_callers_alone(client, connect):
     assert [answer.status_code for answer in seen] == [404, 404]
     for run in mine:
         assert await client.runs.join(run["thread_id"], run["run_id"]) == {"trail": ["first", "second"]}
-
-
-async def test_a_thread_deleted_while_runs_are_cancelled_by_status_is_no_fault(
-    client, service, begun, thread_id
-):
-    gone = (await client.threads.create())["thread_id"]
-    run = await begun(thread_id, "holding", {})
-    await client.runs.create(gone, "adding", input={}, after_seconds=600)
-    url = service.settings.database_url.get_secret_value()
-
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        async with connection.transaction():
-            await connection.execute("DELETE FROM threads WHERE thread_id = %s", (gone,))
-            cancelling = asyncio.create_task(client.runs.cancel_many(status="all"))
-            await held_up(connection)
-        await cancelling
-
-    await client.runs.join(thread_id, run["run_id"])
-    assert (await client.runs.get(thread_id, run["run_id"]))["status"] == "interrupted"
-
-
-async def held_up(connection):
-    """Wait until somebody waits for a lock."""
-    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    async with asyncio.timeout(30):
-        while (await connection.execute(waiting)).rowcount == 0:
-            pass
