@@ -19,8 +19,8 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "rest_framework",
     "rest_framework.authtoken",
+    "practice",  # before `mandate`, a page of which it adds to
     "mandate",
-    "practice",
 ]
 
 MIDDLEWARE = [

@@ -100,7 +100,7 @@ class ChainStepInline(admin.TabularInline):  # type: ignore[type-arg]  # generic
 
 @admin.register(models.Chain)
 class ChainAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
-    """Chains are started over REST; here they are watched, and a step that was refused is started again."""
+    """Chains are started on their page or over REST; here a step that was refused is started again."""
 
     list_display = ("module", "student", "count", "started_by", "created_at")
     list_select_related = ("module", "student", "started_by")

@@ -1,7 +1,6 @@
 """The people's API of chains: have tasks written by three agents, and see how far they are."""
 
 from django.contrib.auth.models import AbstractUser
-from django.db.models import QuerySet
 from pydantic import ValidationError
 from rest_framework.generics import get_object_or_404
 from rest_framework.permissions import IsAuthenticated
@@ -38,11 +37,7 @@ class Chain(APIView):
     permission_classes = (IsAuthenticated,)
 
     def get(self, request: Request, chain_id: int) -> Response:
-        return Response(_described(get_object_or_404(_own(request), pk=chain_id)))
-
-
-def _own(request: Request) -> QuerySet[models.Chain]:
-    return models.Chain.objects.filter(started_by=_person(request).pk)
+        return Response(_described(get_object_or_404(selectors.chains_of(_person(request)), pk=chain_id)))
 
 
 def _described(chain: models.Chain) -> object:

@@ -35,8 +35,11 @@ def start(
     student: models.StudentProfile | None = None,
     count: int = 3,
     model: str = "",
+    request_key: str = "",
 ) -> models.Chain:
     """Have tasks written for a lesson. What returns is kept, and its first run will be delivered.
+
+    With a `request_key`, the same person's repeat of the same request returns the first one's chain.
 
     Raises:
         RequestRefused: as `runs.start`; then nothing is kept.
@@ -44,7 +47,10 @@ def start(
     chain = models.Chain.objects.create(
         module=module, student=student, count=count, model=model, started_by_id=by.pk
     )
-    run = _started(chain, _Kind.CONDITIONS, None)
+    run = _started(chain, _Kind.CONDITIONS, None, request_key=request_key)
+    if run.replayed:
+        chain.delete()
+        return models.ChainStep.objects.select_related("chain").get(run=run).chain
     models.ChainStep.objects.create(chain=chain, kind=_Kind.CONDITIONS, run=run)
     return chain
 
@@ -95,12 +101,12 @@ def _try(step: models.ChainStep) -> bool:
     return step.run is not None
 
 
-def _started(chain: models.Chain, kind: _Kind, task: models.Task | None) -> Run:
+def _started(chain: models.Chain, kind: _Kind, task: models.Task | None, *, request_key: str = "") -> Run:
     about = {"module_id": chain.module_id, "count": chain.count} if task is None else {"task_id": task.pk}
     return runs.start(
         agent=AGENTS[kind],
         input=about | ({"student_id": chain.student_id} if chain.student_id else {}),
         by=chain.started_by,
         model=chain.model or None,
-        idempotency_key=f"practice-chain:{chain.pk}:{kind.value}:{task.pk if task else ''}",
+        idempotency_key=f"practice-chain:{request_key or chain.pk}:{kind.value}:{task.pk if task else ''}",
     )

@@ -33,3 +33,8 @@ def open_drafts() -> QuerySet[models.Task]:
     """Return what agents drafted and nobody has decided about, the latest first."""
     made = models.Task.objects.filter(ai_user__mandate_agent__isnull=False, active=False)
     return made.filter(ai_status=AiStatus.DRAFT).select_related("module").order_by("-pk")
+
+
+def chains_of(person: AbstractBaseUser) -> QuerySet[models.Chain]:
+    """Return the chains that a person started."""
+    return models.Chain.objects.filter(started_by=person.pk).select_related("module", "student")

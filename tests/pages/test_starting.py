@@ -3,6 +3,8 @@
 import pytest
 from playwright.sync_api import expect
 
+from tests.pages import conftest
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 MODELS = ["gpt-4.1-mini", "gpt-4.1"]
@@ -12,6 +14,10 @@ KEEP = """
 """
 FORGET = "DELETE FROM mandate_cataloguemodel RETURNING name"
 COMPARED = "SELECT model FROM mandate_run WHERE comparison_id = (SELECT max(id) FROM mandate_comparison)"
+COST = """
+    UPDATE mandate_run SET cost = CASE WHEN id = %s THEN 0.03 END
+    WHERE agent_id = (SELECT id FROM mandate_agent WHERE slug = 'practice-author') RETURNING id
+"""
 
 
 @pytest.fixture
@@ -28,8 +34,8 @@ def form(open_page):
     reader = open_page()
     reader.page.goto("/agents/")
     reader.page.get_by_role("main").get_by_role("link", name="Practice author").click()
-    reader.page.get_by_label("Module").select_option("Lists and loops")
-    reader.page.get_by_label("Count").fill("1")
+    reader.page.get_by_label("Lesson").select_option("Lists and loops")
+    reader.page.get_by_label("Number of tasks").fill("1")
     return reader
 
 
@@ -44,13 +50,13 @@ def test_a_run_is_started_from_a_form_and_watched(form):
 
 def test_a_refused_input_is_shown_at_its_field(form):
     form.page.locator("form.start").evaluate("form => { form.noValidate = true; }")
-    form.page.get_by_label("Count").fill("99")
+    form.page.get_by_label("Number of tasks").fill("99")
 
     form.page.get_by_role("button", name="Start").click()
 
-    at_count = form.page.locator(".field", has=form.page.get_by_label("Count"))
+    at_count = form.page.locator(".field", has=form.page.get_by_label("Number of tasks"))
     expect(at_count.locator(".errorlist")).to_be_visible()
-    expect(form.page.get_by_label("Count")).to_have_value("99")
+    expect(form.page.get_by_label("Number of tasks")).to_have_value("99")
     assert form.barriers() == []
     [refusal] = form.complaints
     assert "422" in refusal
@@ -59,12 +65,77 @@ def test_a_refused_input_is_shown_at_its_field(form):
 
 def test_several_models_are_compared(catalogue, form, stack):
     form.page.reload()
-    form.page.get_by_label("Module").select_option("Lists and loops")
+    form.page.get_by_label("Lesson").select_option("Lists and loops")
     for name in MODELS:
-        form.page.get_by_label(name, exact=True).check()
+        form.page.locator(f"input[value='{name}']").check()
     assert form.barriers() == []
 
     form.page.get_by_role("button", name="Start").click()
 
     expect(form.page.get_by_text("2 runs are started, one for each model.")).to_be_visible()
     assert sorted(stack.query(COMPARED)) == sorted((name,) for name in MODELS)
+
+
+def test_the_estimate_follows_what_is_filled_in(catalogue, open_page, author, stack):
+    run_id = author.start(count=1)
+    author.wait(run_id, "awaiting_approval")
+    [approval] = author.approvals(run_id)
+    author.decide(approval["approval_id"]).raise_for_status()
+    author.wait(run_id, "completed")
+    stack.query(COST, run_id)
+    reader = open_page()
+    reader.page.goto("/agents/practice-author/start/")
+    estimate = reader.page.locator("#estimate")
+
+    expect(estimate).to_have_text("about 0.0900")
+    reader.page.get_by_label("Number of tasks").fill("4")
+    expect(estimate).to_have_text("about 0.1200")
+    expect(reader.page.locator("#unknown")).to_be_hidden()
+    reader.page.locator("input[value='gpt-4.1']").check()
+    expect(reader.page.locator("#unknown")).to_contain_text("nothing of gpt-4.1 has finished")
+    reader.page.locator("input[value='gpt-4.1-mini']").uncheck()
+
+    expect(estimate).to_have_text("not known")
+    assert reader.barriers() == []
+
+
+def test_three_agents_in_a_row_are_started_and_seen_to_the_end(open_page):
+    reader = open_page()
+    reader.page.goto("/agents/")
+    reader.page.get_by_role("link", name="Have a lesson's tasks written by three agents").click()
+    reader.page.get_by_label("Lesson").select_option("Lists and loops")
+    reader.page.get_by_label("Number of tasks").fill("1")
+    assert reader.barriers() == []
+
+    reader.page.get_by_role("button", name="Start").click()
+
+    expect(reader.page.get_by_role("heading", name="Lists and loops, 1 task")).to_be_visible()
+    for step in ("conditions", "tests", "solution"):
+        follow_to_the_end(reader, step)
+    expect(reader.page.get_by_role("row", name="solution").locator(".approved")).to_be_visible()
+
+
+def follow_to_the_end(reader, step):
+    """Look at a step's run, which the end of the one before has begun, until it has ended."""
+    reader.page.reload()
+    reader.page.get_by_role("row", name=step).get_by_role("link").last.click()
+    reader.wait_for_status("completed")
+    reader.page.go_back()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"color_scheme": "light"}, id="light"),
+        pytest.param({"color_scheme": "dark"}, id="dark"),
+        pytest.param(conftest.PHONE, id="phone"),
+    ],
+)
+def test_pages_that_start_are_open_to_everybody(open_page, catalogue, options):
+    reader = open_page(**options)
+
+    for page in ("/agents/", "/agents/practice-author/start/", "/practice/chains/"):
+        reader.page.goto(page)
+        content, window = reader.width()
+        assert (page, reader.barriers()) == (page, [])
+        assert content <= window, page

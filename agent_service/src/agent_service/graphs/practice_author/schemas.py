@@ -11,9 +11,11 @@ class Assignment(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    module_id: int = Field(ge=1, description="The lesson to write practice tasks for.")
+    module_id: int = Field(ge=1, title="Lesson", description="The lesson to write practice tasks for.")
     student_id: int | None = Field(default=None, ge=1, description="The student to write for, if for one.")
-    count: int = Field(default=3, ge=1, le=10, description="How many tasks to draft.")
+    count: int = Field(
+        default=3, ge=1, le=10, title="Number of tasks", description="How many tasks to draft."
+    )
 
 
 class Lesson(TypedDict):
