@@ -120,7 +120,7 @@ def _prepare_django(layout: services.Layout, folder: state.Folder, password: str
     """Return the login's token."""
     env = layout.django_env()
     _run(env, folder, services.manage("migrate", "--verbosity", "0"))
-    command = services.manage("load_lessons", "--editor", state.LOGIN)
+    command = services.manage("load_lessons", "--editor", state.LOGIN, "--model", services.models()[0])
     return _run(env | {"EDITOR_PASSWORD": password}, folder, command).splitlines()[-1]
 
 

@@ -1,4 +1,4 @@
-"""The demo's comparison: the same task on three models, one of each provider, side by side."""
+"""The demo's comparison: the same task on a model of each provider, side by side."""
 
 import os
 import time
@@ -7,22 +7,22 @@ from typing import Any
 import httpx
 import psycopg
 
-from stack import job
+from stack import job, services
 
 AGENT = "practice-conditions"
-MODELS = ("gpt-4.1-mini", "claude-sonnet-4-6", "gemini-3-flash-preview")
-"""Unless `MODELS` names others, separated by commas."""
-
 SLUG = "lists-and-loops"
 
 
 def do(http: httpx.Client, database: psycopg.Connection, *, by: str, within: float, say: job.Say) -> str:
     """Start a run with each model, follow all, and show their figures.
 
+    `MODELS` may name the models, separated by commas.
+
     Raises:
         JobError: with the step that failed.
     """
-    models = [name.strip() for name in os.environ.get("MODELS", ",".join(MODELS)).split(",")]
+    named = os.environ.get("MODELS")
+    models = [name.strip() for name in named.split(",")] if named else services.models()
     given = {"module_id": job.lesson(database, SLUG), "student_id": 1, "count": 3}
     body = {"agent": AGENT, "input": given, "models": models}
     answer = http.post("/api/agents/comparisons/", json=body)
@@ -53,7 +53,7 @@ def _show(results: list[dict[str, Any]], say: job.Say) -> None:
     for figures in results:
         tokens = f"{figures['input_tokens']}+{figures['output_tokens']}"
         first, total = (_seconds(figures[name]) for name in ("first_token", "seconds"))
-        cost = figures["cost"] or "-"
+        cost = figures["cost"] or "unknown"
         say(f"{figures['model']:38} {first:>11} {total:>9} {tokens:>11} {cost:>9} {figures['drafts']:>6}")
 
 

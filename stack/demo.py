@@ -100,6 +100,7 @@ def _layout(databases: assembly.Databases, folder: state.Folder, providers: Sequ
         model_port=None if services.has_provider() else processes.free_port(),
         secrets=state.secrets_of(folder),
         providers=providers,
+        catalogue=services.catalogue(),
     )
 
 

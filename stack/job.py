@@ -180,6 +180,8 @@ def show_usage(run: dict[str, Any], say: Say) -> None:
     for used in run["usage"]:
         tokens = f"{used['input_tokens']} tokens in, {used['output_tokens']} out"
         say(f"usage: {used['model']}, {used['calls']} calls, {tokens}")
+    if run["cost"] is not None:
+        say(f"cost: {run['cost']}, by the prices of the catalogue")
 
 
 def expect(answer: httpx.Response, status: int) -> None:

@@ -14,8 +14,13 @@ from shared_schemas import keys
 ROOT = Path(__file__).parents[1]
 DJANGO_APP = ROOT / "django_app"
 
-PROVIDERS = ("OPENAI", "ANTHROPIC", "GOOGLE")
-"""What their variables begin with."""
+MODELS = {"OPENAI": "gpt-4.1-mini", "ANTHROPIC": "claude-sonnet-4-6", "GOOGLE": "gemini-3-flash-preview"}
+"""A model of each provider, by what the provider's variables begin with."""
+
+PROVIDERS = tuple(MODELS)
+
+CATALOGUE = ROOT / "stack" / "models.json"
+"""What runs may name, unless `MANDATE_MODELS` says otherwise; the prices are those of the providers' lists."""
 
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "SSL_CERT_FILE", "COVERAGE_PROCESS_START")
 
@@ -45,6 +50,9 @@ class Layout:
     """Whose models the scripted server plays."""
 
     graphs: str | None = None
+    catalogue: str | None = None
+    """A file with the models that runs may name; any, without one."""
+
     agent_options: Mapping[str, str] = field(default_factory=dict)
     """Further `AGENT_` variables."""
 
@@ -58,14 +66,19 @@ class Layout:
 
     def django_env(self) -> dict[str, str]:
         """Return the environment of Django's processes."""
-        return _inherited() | {
-            "DATABASE_URL": self.database_url,
-            "DJANGO_SETTINGS_MODULE": "config.settings",
-            "DJANGO_SECRET_KEY": self.secrets.django_secret_key,
-            "MANDATE_SIGNING_KEY": self.secrets.django_signing_key,
-            "MANDATE_TRUSTED_KEYS": keys.parse_signing(self.secrets.agent_signing_key).public_text(),
-            "MANDATE_AGENT_URL": self.agent_url,
-        }
+        catalogue = {"MANDATE_MODELS": self.catalogue} if self.catalogue else {}
+        return (
+            _inherited()
+            | catalogue
+            | {
+                "DATABASE_URL": self.database_url,
+                "DJANGO_SETTINGS_MODULE": "config.settings",
+                "DJANGO_SECRET_KEY": self.secrets.django_secret_key,
+                "MANDATE_SIGNING_KEY": self.secrets.django_signing_key,
+                "MANDATE_TRUSTED_KEYS": keys.parse_signing(self.secrets.agent_signing_key).public_text(),
+                "MANDATE_AGENT_URL": self.agent_url,
+            }
+        )
 
     def agent_env(self) -> dict[str, str]:
         """Return the environment of the agent service's processes."""
@@ -99,7 +112,18 @@ class Layout:
 
 def has_provider() -> bool:
     """Tell whether the environment names a real provider of models."""
-    return any(os.environ.get(f"{provider}_API_KEY") for provider in PROVIDERS)
+    return any(_has_key(provider) for provider in PROVIDERS)
+
+
+def models() -> list[str]:
+    """Return a model of each provider that can be asked: those with a key, or all that the scripted server plays."""
+    return [model for provider, model in MODELS.items() if _has_key(provider) or not has_provider()]
+
+
+def catalogue() -> str:
+    """Return the file with the models that runs may name."""
+    given = os.environ.get("MANDATE_MODELS")
+    return str(Path(given).resolve() if given else CATALOGUE)
 
 
 def manage(*arguments: str) -> list[str]:
@@ -121,6 +145,10 @@ def agent(*arguments: str) -> list[str]:
 def model_server(port: int, *arguments: str) -> list[str]:
     """Return the command of the scripted model server."""
     return [sys.executable, "-m", "agent_service.testing.model_server", "--port", str(port), *arguments]
+
+
+def _has_key(provider: str) -> bool:
+    return bool(os.environ.get(f"{provider}_API_KEY"))
 
 
 def _inherited() -> dict[str, str]:

@@ -123,6 +123,7 @@ def _layout(databases: assembly.Databases, ports: dict[str, int]) -> services.La
         model_port=None if services.has_provider() else processes.free_port(),
         secrets=state.secrets_of(FOLDER),
         graphs=str(Path(graphs).resolve()) if graphs else None,
+        catalogue=services.catalogue(),
     )
 
 

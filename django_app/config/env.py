@@ -1,6 +1,8 @@
 """Reads the project's settings from environment variables; a missing one stops the start by name."""
 
+import json
 import os
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -42,6 +44,22 @@ def flag(name: str) -> bool:
     if value not in _TRUE | _FALSE:
         raise ImproperlyConfigured(f"{name} must be 'true' or 'false', not {value!r}.")
     return value in _TRUE
+
+
+def document(name: str) -> dict[str, Any]:
+    """Return the JSON object in the file that a variable names; unset is an empty one.
+
+    Raises:
+        ImproperlyConfigured: there is no such file, or no object in it.
+    """
+    path = optional(name)
+    try:
+        found = json.loads(Path(path).read_text()) if path else {}
+    except (OSError, ValueError) as error:
+        raise ImproperlyConfigured(f"{name} must name a file of JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ImproperlyConfigured(f"{name} must name a file with a JSON object in it.")
+    return found
 
 
 def database(name: str) -> dict[str, Any]:

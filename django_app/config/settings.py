@@ -99,6 +99,7 @@ MANDATE = {
     "AGENT_URL": env.text(
         "MANDATE_AGENT_URL", hint="the address of the agent service, http://127.0.0.1:8123"
     ),
+    "MODELS": env.document("MANDATE_MODELS"),
     "CRASH_POINTS": env.optional("MANDATE_CRASH_POINTS") or "",
 }
 

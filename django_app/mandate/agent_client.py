@@ -97,7 +97,11 @@ def submit(
             graph,
             input=given,
             command=None if resume is None else Command(resume=resume),
-            metadata={"mandate_run": str(run.pk), "mandate_segment": segment},
+            metadata={
+                "mandate_run": str(run.pk),
+                "mandate_segment": segment,
+                "mandate_priority": run.priority,
+            },
             context={"model": run.model},
             stream_mode=list(STREAM_MODES),
             stream_subgraphs=True,

@@ -28,6 +28,9 @@ class ModelEntry:
     base_url: str = ""
     """Where it is asked instead of at its provider; the agent service must allow the address."""
 
+    use_responses_api: bool = False
+    """Of OpenAI's two formats the newer one is spoken."""
+
     fallback: str = ""
     """Another model of the catalogue, for what this one cannot do."""
 
@@ -56,6 +59,9 @@ class Settings:
 
     ledger_retention: timedelta = timedelta(days=30)
     """How long runs and their ledger are kept after their end."""
+
+    checkpoint_retention: timedelta | None = None
+    """When a thread of a graph inside Django has rested for so long, it is deleted; none is, without."""
 
     read_result_bytes: int = 64 * 1024
     """A result is cut to this: a reading tool's that is larger, a writing tool's above `RESULT_BYTES`."""
@@ -135,6 +141,10 @@ def _model(name: str, told: dict[str, Any]) -> ModelEntry:
     if entry.provider not in PROVIDERS:
         raise ImproperlyConfigured(
             f"MANDATE['MODELS'][{name!r}] names the provider {entry.provider!r}; there are {PROVIDERS}."
+        )
+    if entry.use_responses_api and entry.provider != "openai":
+        raise ImproperlyConfigured(
+            f"MANDATE['MODELS'][{name!r}] asks for a Responses API, which {entry.provider!r} does not have."
         )
     return entry
 

@@ -85,7 +85,7 @@ class TaskAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the s
 
 class ChainStepInline(admin.TabularInline):  # type: ignore[type-arg]  # generic in the stubs only
     model = models.ChainStep
-    fields = readonly_fields = ("kind", "task", "run", "status", "refused")
+    fields = readonly_fields = ("kind", "task", "round", "run", "status", "refused")
     extra = 0
     can_delete = False
 

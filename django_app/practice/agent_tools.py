@@ -8,6 +8,14 @@ from practice import models, previews, schemas, search, selectors, services
 
 MOST_TO_CHOOSE = 200
 
+_replacing_tool = tools.tool(
+    scope="practice:write",
+    effect=tools.Effect.WRITE,
+    return_direct=True,
+    # Going back to an earlier text is a call with the same arguments, and a new wish.
+    repeat=tools.Repeat.ALLOW,
+)
+
 
 @tools.records(models.Module)
 def _lessons(
@@ -121,7 +129,7 @@ def read_profile(context: tools.Context, call: schemas.ReadProfile) -> schemas.P
 
 @tools.tool(scope="practice:read", effect=tools.Effect.READ)
 def read_task(context: tools.Context, call: schemas.ReadTask) -> schemas.TaskRead:
-    """Read one of your tasks, or a draft of an agent that you work with: its text and its tests."""
+    """Read one of your tasks, or a draft of an agent that you work with: its text, its tests and what fails them."""
     task = context.visible(models.Task).select_related("module").get(pk=call.task_id)
     return schemas.TaskRead(
         task_id=task.pk,
@@ -131,6 +139,7 @@ def read_task(context: tools.Context, call: schemas.ReadTask) -> schemas.TaskRea
         text=task.text,
         starting_code=task.starting_code,
         tests=task.tests,
+        failures=task.verdict["failures"] if task.verdict else [],
     )
 
 
@@ -147,39 +156,21 @@ def add_tasks(context: tools.Context, call: schemas.AddTasks) -> schemas.TasksAd
     return schemas.TasksAdded(tasks=[schemas.AddedTask(task_id=task.pk, title=task.title) for task in added])
 
 
-@tools.tool(
-    scope="practice:write",
-    effect=tools.Effect.WRITE,
-    return_direct=True,
-    # Going back to an earlier text is a call with the same arguments, and a new wish.
-    repeat=tools.Repeat.ALLOW,
-)
+@_replacing_tool
 def add_task_tests(context: tools.Context, call: schemas.AddTaskTests) -> schemas.TestsAdded:
     """Give one of your draft Python tasks its tests. Earlier tests of the task are replaced."""
     services.set_tests(_visible(context, call.task_id), call.tests)
     return schemas.TestsAdded(task_id=call.task_id, tests=len(call.tests))
 
 
-@tools.tool(
-    scope="practice:write",
-    effect=tools.Effect.WRITE,
-    return_direct=True,
-    # Going back to an earlier text is a call with the same arguments, and a new wish.
-    repeat=tools.Repeat.ALLOW,
-)
+@_replacing_tool
 def add_sql_tests(context: tools.Context, call: schemas.AddSqlTests) -> schemas.TestsAdded:
     """Give one of your draft SQL tasks its tables and tests. Earlier ones of the task are replaced."""
     services.set_sql_tests(_visible(context, call.task_id), call.tests, create=call.create)
     return schemas.TestsAdded(task_id=call.task_id, tests=len(call.tests))
 
 
-@tools.tool(
-    scope="practice:write",
-    effect=tools.Effect.WRITE,
-    return_direct=True,
-    # Going back to an earlier text is a call with the same arguments, and a new wish.
-    repeat=tools.Repeat.ALLOW,
-)
+@_replacing_tool
 def add_task_solution(context: tools.Context, call: schemas.AddTaskSolution) -> schemas.SolutionAdded:
     """Give one of your draft tasks its solution. An earlier solution of the task is replaced."""
     services.set_solution(_visible(context, call.task_id), call.code)

@@ -48,6 +48,7 @@ def _described(chain: models.Chain) -> object:
             schemas.ChainStep(
                 kind=step.kind,
                 task_id=step.task_id,
+                round=step.round,
                 run_id=step.run_id,
                 status=step.run.status if step.run else "refused",
                 refused=step.refused,

@@ -1,14 +1,18 @@
 """Three agents in a row: one drafts a lesson's tasks, one writes each task's tests, one solves it.
 
 A step begins in the transaction that ends the step before, so that no crash can come between the two.
+
+A solution that fails its tests is repaired by who wrote it, within its run. If it still fails, a test is what is
+wrong: the verdict goes back, once, to the agent that wrote the tests, and the task is solved again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
+from django.db.models import QuerySet
 
 from mandate import exceptions
 from mandate.models import Run, ToolCallLink
@@ -24,7 +28,8 @@ AGENTS = {
     _Kind.SOLUTION: course.SOLUTION,
 }
 
-_NEXT = {_Kind.CONDITIONS: _Kind.TESTS, _Kind.TESTS: _Kind.SOLUTION}
+ROUNDS = 2
+"""How often a task gets tests and a solution: at first, and after a verdict that is against its tests."""
 
 
 @transaction.atomic
@@ -47,21 +52,23 @@ def start(
     chain = models.Chain.objects.create(
         module=module, student=student, count=count, model=model, started_by_id=by.pk
     )
-    run = _started(chain, _Kind.CONDITIONS, None, request_key=request_key)
+    step = models.ChainStep(chain=chain, kind=_Kind.CONDITIONS)
+    run = _started(step, request_key=request_key)
     if run.replayed:
         chain.delete()
         return models.ChainStep.objects.select_related("chain").get(run=run).chain
-    models.ChainStep.objects.create(chain=chain, kind=_Kind.CONDITIONS, run=run)
+    step.run = run
+    step.save()
     return chain
 
 
 def follow(sender: type[Run], *, run: Run, **_: Any) -> None:  # noqa: ARG001 - what every receiver takes
     """Begin what follows a run that has ended well; for a run of no chain, nothing."""
-    step = models.ChainStep.objects.filter(run=run).select_related("chain").first()
-    if step is None or run.status != RunStatus.COMPLETED or step.kind not in _NEXT:
+    step = models.ChainStep.objects.filter(run=run).select_related("chain", "task").first()
+    if step is None or run.status != RunStatus.COMPLETED:
         return
-    for task in _tasks_after(step, run):
-        _begin(step.chain, _NEXT[_Kind(step.kind)], task)
+    for kind, task, round_ in _following(step, run):
+        _begin(step.chain, kind, task, round_)
 
 
 @transaction.atomic
@@ -71,9 +78,16 @@ def go_on(chain: models.Chain) -> int:
     return sum(_try(step) for step in waiting)
 
 
-def _tasks_after(step: models.ChainStep, run: Run) -> Iterable[models.Task | None]:
-    if step.kind != _Kind.CONDITIONS:
-        return [step.task]
+def _following(step: models.ChainStep, run: Run) -> Iterator[tuple[_Kind, models.Task, int]]:
+    if step.task is None:
+        yield from ((_Kind.TESTS, task, step.round) for task in _drafted(run))
+    elif step.kind == _Kind.TESTS:
+        yield _Kind.SOLUTION, step.task, step.round
+    elif step.round < ROUNDS and step.task.verdict and not step.task.verified:
+        yield _Kind.TESTS, step.task, step.round + 1
+
+
+def _drafted(run: Run) -> QuerySet[models.Task]:
     # The ledger knows what was drafted; what a run answers is a graph's word only.
     touched = ToolCallLink.objects.filter(
         tool_call__run=run, content_type=ContentType.objects.get_for_model(models.Task)
@@ -82,9 +96,9 @@ def _tasks_after(step: models.ChainStep, run: Run) -> Iterable[models.Task | Non
     return models.Task.objects.filter(pk__in=drafted, ai_user=run.agent.user_id).order_by("pk")
 
 
-def _begin(chain: models.Chain, kind: _Kind, task: models.Task | None) -> None:
+def _begin(chain: models.Chain, kind: _Kind, task: models.Task, round_: int) -> None:
     step, _ = models.ChainStep.objects.get_or_create(
-        chain=chain, kind=kind, task=task, defaults={"refused": "It is being started."}
+        chain=chain, kind=kind, task=task, round=round_, defaults={"refused": "It is being started."}
     )
     if step.run_id is None:
         _try(step)
@@ -94,19 +108,22 @@ def _try(step: models.ChainStep) -> bool:
     """Start a step's run; a refusal is kept, for it must not undo the end of the step before."""
     try:
         with transaction.atomic():
-            step.run, step.refused = _started(step.chain, _Kind(step.kind), step.task), ""
+            step.run, step.refused = _started(step), ""
     except exceptions.RequestRefused as error:
         step.refused = str(error) or error.code
     step.save(update_fields=["run", "refused"])
     return step.run is not None
 
 
-def _started(chain: models.Chain, kind: _Kind, task: models.Task | None, *, request_key: str = "") -> Run:
-    about = {"module_id": chain.module_id, "count": chain.count} if task is None else {"task_id": task.pk}
+def _started(step: models.ChainStep, *, request_key: str = "") -> Run:
+    chain = step.chain
+    about = {"module_id": chain.module_id, "count": chain.count}
+    if step.task_id:
+        about = {"task_id": step.task_id}
     return runs.start(
-        agent=AGENTS[kind],
+        agent=AGENTS[_Kind(step.kind)],
         input=about | ({"student_id": chain.student_id} if chain.student_id else {}),
         by=chain.started_by,
         model=chain.model or None,
-        idempotency_key=f"practice-chain:{request_key or chain.pk}:{kind.value}:{task.pk if task else ''}",
+        idempotency_key=f"practice-chain:{request_key or chain.pk}:{step.kind}:{step.task_id or ''}:{step.round}",
     )

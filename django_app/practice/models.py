@@ -145,6 +145,9 @@ class ChainStep(models.Model):
     task = models.ForeignKey(Task, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
     """What it works on; the conditions work on the lesson."""
 
+    round = models.PositiveSmallIntegerField(default=1)
+    """2 where a verdict went back to who wrote the tests, and for the solution after that."""
+
     run = models.OneToOneField(
         "mandate.Run", on_delete=models.CASCADE, null=True, blank=True, related_name="+"
     )
@@ -155,7 +158,9 @@ class ChainStep(models.Model):
         ordering = ("pk",)
         constraints = (
             models.UniqueConstraint(
-                name="practice_step_once", fields=("chain", "kind", "task"), nulls_distinct=False
+                name="practice_step_once",
+                fields=("chain", "kind", "task", "round"),
+                nulls_distinct=False,
             ),
             models.CheckConstraint(
                 name="practice_step_has_run_or_reason",

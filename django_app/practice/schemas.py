@@ -123,6 +123,9 @@ class TaskRead(Answer):
     tests: list[JsonValue] = Field(
         description="Its tests, each with what 'add_task_tests' or 'add_sql_tests' was given; empty at first."
     )
+    failures: list[JsonValue] = Field(
+        description="What was wrong when its solution ran against these tests; empty if nothing was, or none ran."
+    )
 
 
 class TaskDraft(tools.Schema):
@@ -347,6 +350,9 @@ class ChainStep(Answer):
 
     kind: str
     task_id: int | None
+    round: int
+    """2 where the tests were wrong: they are written anew, and then the solution."""
+
     run_id: UUID | None
     status: str
     """The run's, or `refused`."""

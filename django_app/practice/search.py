@@ -8,6 +8,7 @@ from operator import or_
 
 from django.contrib.postgres.search import SearchHeadline, SearchQuery, SearchRank
 from django.db.models import F, QuerySet
+from django.db.models.expressions import Combinable
 
 from practice import models
 
@@ -33,7 +34,10 @@ def find(
     query = _query(words)
     if query is None:
         return []
-    hits = [*_lessons(lessons, query, limit), *_tasks(tasks.select_related("module"), query, limit)]
+    hits = [
+        *_hits(lessons, models.LESSON_VECTOR, text="body", query=query, limit=limit),
+        *_hits(tasks.select_related("module"), models.TASK_VECTOR, text="text", query=query, limit=limit),
+    ]
     return sorted(hits, key=lambda hit: hit.rank, reverse=True)[:limit]
 
 
@@ -42,24 +46,22 @@ def _query(words: str) -> SearchQuery | None:
     return reduce(or_, terms) if terms else None
 
 
-def _lessons(lessons: QuerySet[models.Module], query: SearchQuery, limit: int) -> Iterator[Hit]:
+def _hits(
+    records: QuerySet[models.Module] | QuerySet[models.Task],
+    vector: Combinable,
+    *,
+    text: str,
+    query: SearchQuery,
+    limit: int,
+) -> Iterator[Hit]:
+    """Yield the best of these records, with the places of their field `text`."""
     found = (
-        lessons.annotate(vector=models.LESSON_VECTOR)
+        records.annotate(vector=vector)
         .filter(vector=query)
-        .annotate(rank=SearchRank(F("vector"), query), snippet=_headline("body", query))
+        .annotate(rank=SearchRank(F("vector"), query), snippet=_headline(text, query))
         .order_by("-rank", "pk")
     )
-    return (Hit(record=lesson, rank=lesson.rank, snippet=_plain(lesson.snippet)) for lesson in found[:limit])
-
-
-def _tasks(tasks: QuerySet[models.Task], query: SearchQuery, limit: int) -> Iterator[Hit]:
-    found = (
-        tasks.annotate(vector=models.TASK_VECTOR)
-        .filter(vector=query)
-        .annotate(rank=SearchRank(F("vector"), query), snippet=_headline("text", query))
-        .order_by("-rank", "pk")
-    )
-    return (Hit(record=task, rank=task.rank, snippet=_plain(task.snippet)) for task in found[:limit])
+    return (Hit(record=record, rank=record.rank, snippet=_plain(record.snippet)) for record in found[:limit])
 
 
 def _headline(field: str, query: SearchQuery) -> SearchHeadline:

@@ -17,6 +17,7 @@ from rest_framework.authtoken.models import Token
 
 from agent_service import app, migrating
 from agent_service.settings import Settings
+from agent_service.testing import model_server, scripts
 from mandate import conf, fakes, models, testing
 from mandate.services import agents, runs
 from shared_schemas import keys
@@ -25,6 +26,8 @@ from tests import serving
 from tests.contract import exchanges, passage
 
 WEBHOOKS = "/api/agents/webhooks/"
+NOBODY = "http://127.0.0.1:9/v1"
+"""Where no model answers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +61,17 @@ def plain_logs():
 
 
 @pytest.fixture(scope="session")
-def agent_side(make_database, django_side, plain_logs):
+def model_side():
+    """A model server, at an address that is no provider's default."""
+    verdict = {"structured": {"name": "Verdict", "value": {"score": 7}}}
+    script = scripts.Script.model_validate({"rules": [{"when": {"wants": "Verdict"}, "answer": verdict}]})
+    server = model_server.ModelServer(script=script)
+    with serving.serving(server.app(), lifespan="off") as url:
+        yield server, model_server.base_urls(url)
+
+
+@pytest.fixture(scope="session")
+def agent_side(make_database, django_side, model_side, plain_logs):
     """The agent service with a worker; it believes Django's key, and calls Django through its passage."""
     database_url = make_database()
     asyncio.run(migrating.migrate(database_url))
@@ -68,7 +81,11 @@ def agent_side(make_database, django_side, plain_logs):
         trusted_keys=conf.settings().signing_key.public_text(),
         django_url=django_side.url,
         graphs=Path(__file__).with_name("langgraph.json"),
-        openai_api_key="made up, and never used",
+        openai_api_key="made up",
+        openai_base_url=NOBODY,
+        anthropic_api_key="made up",
+        model_base_urls=tuple(model_side[1].values()),
+        model_retries=0,
     )
     with (
         serving.serving(app.create_app(settings)) as upstream,

@@ -5,14 +5,16 @@ import itertools
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.language_models import BaseChatModel, GenericFakeChatModel
-from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
+from pydantic import BaseModel
 
+from agent_service.graphs import agents
 from agent_service.tools import binding
 
 
@@ -89,6 +91,22 @@ def consult_write_consult():
     for first, second in itertools.pairwise([START, *(name for name, _ in steps), END]):
         builder.add_edge(first, second)
     return builder
+
+
+class Verdict(BaseModel):
+    """What was found."""
+
+    score: int
+
+
+def judging(model: BaseChatModel, fallback: BaseChatModel | None = None):
+    judge = agents.make(model, name="judge", answer=Verdict, fallback=fallback)
+
+    async def decide(state: State):
+        answer = await judge.ainvoke({"messages": [HumanMessage(state["text"])]})
+        return {"result": answer["structured_response"].score}
+
+    return graph_of(decide)
 
 
 echo = graph_of(shout)

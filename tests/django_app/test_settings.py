@@ -9,10 +9,10 @@ from config import env
 @pytest.fixture
 def setenv():
     def put(value):
-        os.environ["SOME_DATABASE"] = value
+        os.environ["SOME_VARIABLE"] = value
 
     yield put
-    os.environ.pop("SOME_DATABASE", None)
+    os.environ.pop("SOME_VARIABLE", None)
 
 
 @pytest.mark.django_db  # the end of a request looks after connections that earlier tests left
@@ -26,7 +26,7 @@ def test_the_files_of_the_apps_are_served_as_they_lie(client):
 def test_a_database_behind_a_socket_is_found(setenv):
     setenv("postgresql://me:p%40ss@/mandate?host=/run/postgres&connect_timeout=3")
 
-    database = env.database("SOME_DATABASE")
+    database = env.database("SOME_VARIABLE")
 
     assert (database["HOST"], database["NAME"], database["PASSWORD"]) == ("/run/postgres", "mandate", "p@ss")
     assert database["OPTIONS"] == {"connect_timeout": "3"}
@@ -36,5 +36,24 @@ def test_a_database_behind_a_socket_is_found(setenv):
 def test_what_is_no_database_is_refused_by_name(setenv, address):
     setenv(address)
 
-    with pytest.raises(ImproperlyConfigured, match="SOME_DATABASE"):
-        env.database("SOME_DATABASE")
+    with pytest.raises(ImproperlyConfigured, match="SOME_VARIABLE"):
+        env.database("SOME_VARIABLE")
+
+
+def test_a_catalogue_is_read_from_the_file_that_is_named(setenv, tmp_path):
+    kept = tmp_path / "models.json"
+    kept.write_text('{"small": {"provider": "openai"}}')
+    setenv(str(kept))
+
+    assert env.document("SOME_VARIABLE") == {"small": {"provider": "openai"}}
+
+
+@pytest.mark.parametrize("written", ["[]", "{", None])
+def test_what_is_no_catalogue_is_refused_by_name(setenv, tmp_path, written):
+    kept = tmp_path / "models.json"
+    if written is not None:
+        kept.write_text(written)
+    setenv(str(kept))
+
+    with pytest.raises(ImproperlyConfigured, match="SOME_VARIABLE"):
+        env.document("SOME_VARIABLE")

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/articles.md").read_text()
-HEADING = "| mechanism |", "| layer |"
+HEADING = "| mechanism |", "| layer |", "| bad input |"
 ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]
     for line in PAGE.splitlines()

@@ -105,7 +105,11 @@ async def open_services(
             serializer=checkpointing.serializer(),
             pruning=settings.prune_checkpoints,
         )
-        held = leases.Leases(pool=pool, worker=f"{socket.gethostname()}:{os.getpid()}")
+        held = leases.Leases(
+            pool=pool,
+            worker=f"{socket.gethostname()}:{os.getpid()}",
+            prompts=graphs.prompt_versions,
+        )
         kept = repository.Repository(pool=pool)
         yield Services(
             settings=settings,

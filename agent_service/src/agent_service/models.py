@@ -59,28 +59,44 @@ class Catalogue:
     allowed_urls: Collection[str] = ()
     """Addresses that a model may be asked at instead of its provider's: the key is sent there."""
 
-    opened: dict[tuple[str, str | None, int | None], BaseChatModel] = field(default_factory=dict, init=False)
+    opened: dict[tuple[str, str | None, int | None, bool], BaseChatModel] = field(
+        default_factory=dict, init=False
+    )
 
-    def get(self, name: str, *, base_url: str | None = None, max_output: int | None = None) -> BaseChatModel:
+    def get(
+        self,
+        name: str,
+        *,
+        base_url: str | None = None,
+        max_output: int | None = None,
+        use_responses_api: bool = False,
+    ) -> BaseChatModel:
         """Return the chat model of a name, `provider:model` or one that tells its provider.
 
         It is asked at `base_url`, and its answers have `max_output` tokens at most, where that is given.
+        With `use_responses_api` it is asked in the newer of OpenAI's two formats.
 
         Raises:
             RunFailed: there is no such model here, or it may not be asked there.
         """
-        key = full(name), base_url, max_output
+        key = full(name), base_url, max_output, use_responses_api
         if key not in self.opened:
             self.opened[key] = self._open(*key)
         return self.opened[key]
 
     async def aclose(self) -> None:
-        """Close the connections of the clients that have some of their own."""
+        """Close the connections of all clients."""
         for client in self.opened.values():
             if isinstance(client, _Closable):
                 await client.aclose()
 
-    def _open(self, full_name: str, base_url: str | None, max_output: int | None) -> BaseChatModel:
+    def _open(
+        self,
+        full_name: str,
+        base_url: str | None,
+        max_output: int | None,
+        use_responses_api: bool,  # noqa: FBT001 - a part of the key
+    ) -> BaseChatModel:
         provider, _, model = full_name.partition(":")
         if self.allowed is not None and full_name not in self.allowed:
             raise _unknown(full_name, "it is not among the models that are allowed here")
@@ -92,6 +108,8 @@ class Catalogue:
             )
         if base_url is not None and base_url.rstrip("/") not in self.allowed_urls:
             raise _unknown(full_name, f"AGENT_MODEL_BASE_URLS does not name {base_url!r}")
+        if use_responses_api and provider != OPENAI:
+            raise _unknown(full_name, f"provider {provider!r} has no Responses API")
         reached = self.providers[provider]
         client: BaseChatModel = _module(provider).open_model(
             model,
@@ -100,6 +118,7 @@ class Catalogue:
             max_retries=reached.max_retries,
             timeout=reached.timeout,
             max_output=max_output,
+            **({"use_responses_api": True} if use_responses_api else {}),
         )
         return client
 

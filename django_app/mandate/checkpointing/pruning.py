@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from django.db import transaction
 
-from mandate import models
+from mandate import models, threads
 from mandate.checkpointing import rows
 
 _DELTAS = "counters_since_delta_snapshot"
@@ -18,7 +18,7 @@ def keep_latest(thread_id: str) -> None:
     A subgraph's call goes with the checkpoint it was made from. A run may add to the thread meanwhile; one that
     forks from a checkpoint which is being deleted finds its values gone.
     """
-    rows.hold(thread_id)
+    threads.hold(thread_id)
     heads = list(rows.of_thread(thread_id).order_by("namespace", "-checkpoint_id").distinct("namespace"))
     over = {head.namespace for head in _calls_that_are_over(heads)}
     for head in heads:

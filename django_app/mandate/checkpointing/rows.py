@@ -11,12 +11,11 @@ from django.db import connection, transaction
 from django.db.models import Model, Q, QuerySet
 from django.db.models.fields.json import KT
 
-from mandate import models
+from mandate import models, threads
 
 EMPTY = "empty"
 """The type of a value that is not there."""
 
-_TABLES: tuple[type[Model], ...] = (models.Checkpoint, models.CheckpointBlob, models.CheckpointWrite)
 _BATCH = 1000
 PAGE = 100
 """How many checkpoints are read at once."""
@@ -172,23 +171,6 @@ def of_runs(run_ids: Collection[str]) -> dict[tuple[str, str], list[str]]:
     return _grouped(rows.values_list("thread_id", "namespace", "checkpoint_id"))
 
 
-def hold(thread_id: str) -> None:
-    """Keep others who delete or copy a thread out of it until the transaction ends."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock(hashtext('mandate.checkpoints'), hashtext(%s))", [thread_id]
-        )
-
-
-def delete_threads(thread_ids: Collection[str]) -> None:
-    """Delete everything of threads."""
-    with transaction.atomic():
-        for thread_id in sorted(thread_ids):
-            hold(thread_id)
-        for table in _TABLES:
-            table._default_manager.filter(thread_id__in=thread_ids).delete()  # noqa: SLF001 - Django's public name
-
-
 def delete(thread_id: str, namespace: str, checkpoint_ids: Collection[str]) -> None:
     """Delete checkpoints of a thread that is held, with their writes and the values that no other one has."""
     rows = of_thread(thread_id, namespace)
@@ -215,10 +197,10 @@ def copy(source: str, target: str) -> None:
         ValueError: the other thread has checkpoints.
     """
     for thread_id in sorted({source, target}):
-        hold(thread_id)
+        threads.hold(thread_id)
     if of_thread(target).exists():
         raise ValueError(f"The thread {target!r} has checkpoints of its own; copy to a new one.")
-    for table in _TABLES:
+    for table in threads.TABLES:
         _copy_rows(table, source, target)
 
 

@@ -24,7 +24,7 @@ from langgraph.checkpoint.serde import _msgpack
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from mandate import models
+from mandate import models, threads
 from mandate.checkpointing import pruning, rows
 
 
@@ -341,7 +341,7 @@ def _line_to_value(
 def _delete_for_runs(run_ids: Sequence[str]) -> None:
     for (thread_id, namespace), ids in rows.of_runs(run_ids).items():
         with transaction.atomic():
-            rows.hold(thread_id)
+            threads.hold(thread_id)
             rows.delete(thread_id, namespace, ids)
 
 
@@ -351,7 +351,7 @@ def _prune(thread_ids: Sequence[str], strategy: str) -> None:
     ids = sorted({str(thread_id) for thread_id in thread_ids})
     match strategy:
         case "delete":
-            rows.delete_threads(ids)
+            threads.delete(ids)
         case "keep_latest":
             for thread_id in ids:
                 pruning.keep_latest(thread_id)

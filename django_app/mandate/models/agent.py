@@ -29,6 +29,9 @@ class Agent(models.Model):
     """Django permission, `app.codename`, that a person needs to start it; empty, everybody who signs in may."""
 
     default_model = models.CharField(max_length=100)
+    priority = models.SmallIntegerField(default=0)
+    """Of its runs, from -100 to 100: where runs wait for a worker, the higher is first."""
+
     is_paused = models.BooleanField(default=False)
     """No new run starts and no running one may call a tool."""
 
@@ -37,6 +40,13 @@ class Agent(models.Model):
 
     class Meta:
         ordering = ("slug",)
+        constraints = (
+            models.CheckConstraint(
+                name="mandate_agent_priority",
+                condition=models.Q(priority__gte=-100, priority__lte=100),
+                violation_error_message="A priority is between -100 and 100.",
+            ),
+        )
 
     def __str__(self) -> str:
         return self.name

@@ -22,6 +22,9 @@ class CatalogueModel(models.Model):
     base_url = models.URLField(blank=True)
     """Where it is asked instead of at its provider; the agent service must allow the address."""
 
+    use_responses_api = models.BooleanField("use the Responses API", default=False)
+    """Of OpenAI's two formats the newer one is spoken; a proxy must know it."""
+
     fallback = models.CharField(max_length=100, blank=True)
     """Another model of the catalogue, for what this one cannot do, in graphs that ask for one."""
 
@@ -41,6 +44,11 @@ class CatalogueModel(models.Model):
                     input_price__gte=0,
                     output_price__gte=0,
                 ),
+            ),
+            models.CheckConstraint(
+                name="mandate_catalogue_responses_api",
+                condition=models.Q(use_responses_api=False) | models.Q(provider="openai"),
+                violation_error_message="Only OpenAI's format has a Responses API.",
             ),
         )
 

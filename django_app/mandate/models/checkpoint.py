@@ -27,7 +27,10 @@ class Checkpoint(models.Model):
 
     class Meta:
         ordering = ("-checkpoint_id", "-id")
-        indexes = [models.Index(KT("metadata__run_id"), name="mandate_checkpoint_run")]
+        indexes = [
+            models.Index(KT("metadata__run_id"), name="mandate_checkpoint_run"),
+            models.Index(fields=("created_at",), name="mandate_checkpoint_age"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 name="mandate_checkpoint_once", fields=("thread_id", "namespace", "checkpoint_id")

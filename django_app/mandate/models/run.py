@@ -53,6 +53,9 @@ class Run(models.Model):
     limits = models.JSONField(default=dict)
     """`shared_schemas.tools.Limits`: the agent's, or lower."""
 
+    priority = models.SmallIntegerField(default=0)
+    """The agent's, when it was started: where runs wait for a worker, the higher is first."""
+
     segment = models.PositiveIntegerField(default=1)
     """Which submission to the agent service this is; every resume is a new one."""
 

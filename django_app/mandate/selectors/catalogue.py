@@ -28,6 +28,7 @@ def granted(model: str) -> list[GrantedModel] | None:
             name=name,
             provider=known[name].provider,
             base_url=known[name].base_url or None,
+            use_responses_api=known[name].use_responses_api,
             fallback=known[name].fallback if known[name].fallback in known else None,
         )
         for name in names
@@ -43,6 +44,7 @@ def _entry(row: models.CatalogueModel) -> conf.ModelEntry:
         provider=row.provider,
         price=price,
         base_url=row.base_url,
+        use_responses_api=row.use_responses_api,
         fallback=row.fallback,
         enabled=row.enabled,
     )

@@ -11,6 +11,9 @@ from mandate.tools import registry
 from shared_schemas.problems import ErrorCode
 from shared_schemas.tools import Limits
 
+URGENT = 100
+"""The highest priority; the lowest is its negative."""
+
 
 @transaction.atomic
 def ensure(
@@ -23,6 +26,7 @@ def ensure(
     tools: Sequence[str] = (),
     limits: Limits | None = None,
     start_permission: str = "",
+    priority: int = 0,
 ) -> models.Agent:
     """Create an agent with its account, or bring an existing one up to date.
 
@@ -38,6 +42,7 @@ def ensure(
         "default_model": default_model,
         "tools": list(tools),
         "start_permission": start_permission,
+        "priority": priority,
         "limits": (limits or Limits()).model_dump(mode="json", exclude_none=True),
     }
     agent, _ = models.Agent.objects.update_or_create(

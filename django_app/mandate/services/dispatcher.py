@@ -16,7 +16,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from mandate import agent_client, conf, exceptions, models, notifications
+from mandate import agent_client, conf, exceptions, models, notifications, threads
 from mandate.services import approvals, outbox, outcomes, submissions
 from shared_schemas import crashing
 from shared_schemas.problems import ErrorCode
@@ -109,12 +109,14 @@ def reconcile(*, now: datetime) -> None:
 
 
 def prune(*, now: datetime) -> None:
-    """Delete what has been kept long enough: ended runs with their ledger, and messages without a run."""
+    """Delete what has been kept long enough: ended runs with their ledger, messages without a run, threads."""
     before = now - conf.settings().ledger_retention
     while ended := list(models.Run.objects.filter(ended_at__lt=before).values_list("pk", flat=True)[:_BATCH]):
         models.Run.objects.filter(pk__in=ended).delete()
     models.OutboxMessage.objects.filter(run=None, delivered_at__lt=before).delete()
     models.WebhookReceipt.objects.filter(run=None, received_at__lt=before).delete()
+    if retention := conf.settings().checkpoint_retention:
+        threads.delete_rested(before=now - retention)
 
 
 def serve() -> None:

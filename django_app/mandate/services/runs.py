@@ -121,6 +121,7 @@ def start(
         started_by_id=by.pk,
         input=dict(input),
         model=model or known.default_model,
+        priority=known.priority,
         comparison=comparison,
         idempotency_key=idempotency_key,
         request_digest=hashlib.sha256(json_values.canonical(asked).encode()).hexdigest(),

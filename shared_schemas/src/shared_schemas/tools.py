@@ -91,6 +91,9 @@ class GrantedModel(base.Answer):
     base_url: str | None = None
     """Where it is asked instead of at its provider, if the agent service allows the address."""
 
+    use_responses_api: bool = False
+    """Of OpenAI's two formats the newer one is spoken."""
+
     fallback: str | None = None
     """Another of the granted models, for what this one cannot do."""
 

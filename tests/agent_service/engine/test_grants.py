@@ -8,17 +8,19 @@ from shared_schemas.tools import GrantedModel
 GRANTED = [
     GrantedModel(name="small", provider="openai", base_url="https://proxy.example", fallback="google:large"),
     GrantedModel(name="google:large", provider="google"),
+    GrantedModel(name="new", provider="openai", use_responses_api=True),
 ]
 
 
 @pytest.mark.parametrize(
     ("named", "expected"),
     [
-        ("small", ("openai:small", "https://proxy.example")),
-        ("google:large", ("google:large", None)),
+        ("small", grants.Allowed(name="openai:small", base_url="https://proxy.example")),
+        ("google:large", grants.Allowed(name="google:large")),
+        ("new", grants.Allowed(name="openai:new", use_responses_api=True)),
     ],
 )
-def test_a_granted_model_has_its_provider_and_address(named, expected):
+def test_a_granted_model_is_asked_as_the_catalogue_says(named, expected):
     assert grants.allowed(named, GRANTED) == expected
 
 
@@ -31,7 +33,7 @@ def test_a_model_that_is_not_granted_fails_the_run(granted):
 
 
 def test_without_a_catalogue_any_model_may_be_asked():
-    assert grants.allowed("gpt-4.1", None) == ("gpt-4.1", None)
+    assert grants.allowed("gpt-4.1", None) == grants.Allowed(name="gpt-4.1")
 
 
 @pytest.mark.parametrize(

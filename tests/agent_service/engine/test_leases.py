@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -33,6 +34,17 @@ async def test_epochs_begin_at_the_time_of_the_migration(services, submission, l
     claim = await lease.claim(row.run_id)
 
     assert claim.epoch > 1_790_000_000
+
+
+async def test_a_run_that_is_cancelled_between_two_workers_tells_its_prompts(services, submission, lease):
+    row = await services.queue.submit(submission())
+    prompted = replace(lease, prompts={"plain": "0a1b2c"})
+    await prompted.release(await prompted.claim(row.run_id))
+
+    await services.queue.cancel(row.run_id, thread_id=row.thread_id, owner=row.owner)
+
+    now = await services.repository.run(row.run_id, thread_id=row.thread_id, owner=row.owner)
+    assert (now.status, now.prompt_version) == (run.RunStatus.INTERRUPTED, "0a1b2c")
 
 
 async def test_a_run_that_has_ended_is_not_claimed(services, submission, lease):

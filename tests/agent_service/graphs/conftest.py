@@ -95,6 +95,7 @@ class Course:
         self.tests: dict[int, list[TaskTest] | list[SqlTest]] = {}
         self.tables: dict[int, str] = {}
         self.solutions: dict[int, str] = {}
+        self.failures: dict[int, list] = {}
         self.published: list[int] = []
         self.body = "It costs $5."
 
@@ -131,7 +132,13 @@ class Course:
         if tests and call.task_id in self.tables:
             tests = [{"create": self.tables[call.task_id], **test} for test in tests]
         module_id = self.lessons[call.task_id]
-        return {"module_id": module_id, "title": task.title, "text": task.text, "tests": tests}
+        return {
+            "module_id": module_id,
+            "title": task.title,
+            "text": task.text,
+            "tests": tests,
+            "failures": self.failures.get(call.task_id, []),
+        }
 
     def add_tasks(self, call):
         added = []
@@ -144,6 +151,7 @@ class Course:
 
     def add_task_tests(self, call):
         self.tests[call.task_id] = call.tests
+        self.failures.pop(call.task_id, None)
         return {"task_id": call.task_id, "tests": len(call.tests)}
 
     def add_sql_tests(self, call):
@@ -156,6 +164,7 @@ class Course:
 
     def verify_task(self, call):
         failures = [fault for test in self.tests[call.task_id] if (fault := self.fault(call.task_id, test))]
+        self.failures[call.task_id] = failures
         return {"task_id": call.task_id, "passed": not failures, "failures": failures}
 
     def fault(self, task_id, test):
@@ -221,7 +230,9 @@ def provider():
 async def catalogue(provider):
     async with model_server.serving(provider) as url:
         settings = models.Provider(api_key=SecretStr("none"), base_url=url, max_retries=0)
-        yield models.Catalogue(providers={"openai": settings})
+        opened = models.Catalogue(providers={"openai": settings})
+        yield opened
+        await opened.aclose()
 
 
 @pytest.fixture

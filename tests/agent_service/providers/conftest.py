@@ -9,6 +9,13 @@ NAMES = {
     "anthropic": "claude-sonnet-4-6",
     "google": "gemini-3-flash-preview",
 }
+FORMATS = {
+    "openai": ("openai", {}),
+    "openai responses": ("openai", {"use_responses_api": True}),
+    "anthropic": ("anthropic", {}),
+    "google": ("google", {}),
+}
+"""The provider that speaks each format, and how it is told to."""
 ENTRIES = {
     "rules": [
         {
@@ -39,9 +46,19 @@ ENTRIES = {
 }
 
 
-@pytest.fixture(params=sorted(NAMES))
-def provider(request):
-    return request.param
+@pytest.fixture(params=FORMATS)
+def format_(request):
+    return FORMATS[request.param]
+
+
+@pytest.fixture(params=FORMATS)
+def other_format(request):
+    return FORMATS[request.param]
+
+
+@pytest.fixture
+def provider(format_):
+    return format_[0]
 
 
 @pytest.fixture
@@ -56,17 +73,18 @@ async def url(server):
 
 
 @pytest.fixture
-async def model(provider, url):
+async def model(format_, url):
     opened = []
 
-    def make(*, max_output=None, **options):
+    def make(*, max_output=None, spoken=format_, **options):
+        provider, how = spoken
         options = {"max_retries": 0, "timeout": 20} | options
         reached = models.Provider(
             api_key=SecretStr("none"), base_url=model_server.base_urls(url)[provider], **options
         )
         catalogue = models.Catalogue(providers={provider: reached})
         opened.append(catalogue)
-        return catalogue.get(NAMES[provider], max_output=max_output)
+        return catalogue.get(NAMES[provider], max_output=max_output, **how)
 
     yield make
     for catalogue in opened:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, SecretStr
 from agent_service import exceptions, models
 from agent_service.testing import model_server, scripts
 from shared_schemas.problems import ErrorCode
+from tests import serving
 
 LOOKUP = {
     "name": "lookup",
@@ -86,6 +87,18 @@ async def test_what_the_tools_answered_is_read(model, how, said):
     told = [ToolMessage(said, name="lookup", tool_call_id=call["id"]) for call in calls.tool_calls]
 
     answer = await ask(model().bind_tools([LOOKUP]), [*asked, calls, *told], how)
+
+    assert answer.text == "It is blue."
+
+
+@HOW
+async def test_a_conversation_goes_on_with_any_other_client(model, other_format, how):
+    asked = [HumanMessage("look up number 42")]
+    call = await ask(model().bind_tools([LOOKUP]), asked, how)
+    told = [ToolMessage('{"a": ["blue"]}', name="lookup", tool_call_id=one["id"]) for one in call.tool_calls]
+    other = model(spoken=other_format).bind_tools([LOOKUP])
+
+    answer = await ask(other, [*asked, call, *told], how)
 
     assert answer.text == "It is blue."
 
@@ -200,7 +213,7 @@ async def test_the_longest_answer_is_asked_for(model, server):
     assert 500 in [
         found.get(name)
         for found in longest
-        for name in ("max_completion_tokens", "max_tokens", "maxOutputTokens")
+        for name in ("max_completion_tokens", "max_tokens", "maxOutputTokens", "max_output_tokens")
     ]
 
 
@@ -217,3 +230,18 @@ async def test_a_model_is_asked_only_where_the_operator_allows_it(provider, name
 
     assert answer.text.startswith("Hello")
     assert len(server.requests) == 1
+
+
+def test_each_event_loop_has_connections_of_its_own(server, provider, name, format_):
+    async def talk(url):
+        reached = models.Provider(api_key=SecretStr("none"), base_url=url, max_retries=0)
+        catalogue = models.Catalogue(providers={provider: reached})
+        answer = await catalogue.get(name, **format_[1]).ainvoke(HELLO)
+        await catalogue.aclose()
+        return answer.text
+
+    with serving.serving(server.app(), lifespan="off") as root:
+        url = model_server.base_urls(root)[provider]
+        told = [asyncio.run(talk(url)) for _ in range(2)]
+
+    assert told == ["Hello, this is a somewhat longer answer."] * 2

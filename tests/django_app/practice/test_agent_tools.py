@@ -67,6 +67,19 @@ def test_the_steps_of_an_author_lead_to_a_published_task(context, module, draft)
     assert models.Task.objects.get(pk=task_id).active
 
 
+def test_a_task_is_read_with_what_fails_its_tests_until_they_are_replaced(context, make_task):
+    task = make_task(solution="def double(number):\n    return number\n")
+    verify(context, task.pk)
+    read = schemas.ReadTask(task_id=task.pk)
+    failed = agent_tools.read_task(context, read).failures
+    tests = [schemas.TaskTest(input="double(0)", expected=0)]
+
+    agent_tools.add_task_tests(context, schemas.AddTaskTests(task_id=task.pk, tests=tests))
+
+    assert [(failure["input"], failure["actual"]) for failure in failed] == [("double(2)", 2)]
+    assert agent_tools.read_task(context, read).failures == []
+
+
 def test_a_failed_verification_answers_the_failing_case(context, make_task):
     task = make_task(solution="def double(number):\n    return number\n")
 

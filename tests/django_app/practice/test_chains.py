@@ -119,6 +119,57 @@ def test_nothing_follows_a_run_that_failed_until_it_goes_on_and_completes(chain,
     assert runs_of(chain, "tests").count() == 2
 
 
+@pytest.fixture
+def solve(chain, draft, post):
+    """Let the chain go as far as a solution of its first task, in a round, whose verdict is given."""
+
+    def solved(*, passed):
+        steps = chain.steps.filter(kind="solution").order_by("-round", "pk")
+        if not steps.exists():
+            draft(chain)
+            end(runs_of(chain, "conditions").get())
+        for run in runs_of(chain, "tests").exclude(status="completed"):
+            tests = [{"input": "double(2)", "expected": 4 if passed else 5}]
+            post(run, "add_task_tests", {"task_id": run.input["task_id"], "tests": tests})
+            end(run)
+        step = steps.first()
+        code = "def double(number):\n    return 2 * number\n"
+        post(step.run, "add_task_solution", {"task_id": step.task_id, "code": code})
+        post(step.run, "verify_task", {"task_id": step.task_id})
+        end(step.run)
+        return step.task
+
+    return solved
+
+
+def test_a_verdict_against_the_tests_goes_back_once_to_who_wrote_them(chain, solve, post):
+    task = solve(passed=False)
+    (again,) = chain.steps.filter(kind="tests", round=2)
+    read = post(again.run, "read_task", {"task_id": task.pk})
+    solve(passed=True)
+
+    assert again.task == task
+    assert [(failure["input"], failure["expected"]) for failure in read.result["failures"]] == [
+        ("double(2)", 5)
+    ]
+    assert [step.task.verified for step in chain.steps.filter(kind="solution", round=2)] == [True]
+
+
+def test_what_fails_in_both_rounds_is_left_to_people_with_its_failing_case(chain, solve):
+    solve(passed=False)
+
+    task = solve(passed=False)
+
+    assert set(chain.steps.values_list("round", flat=True)) == {1, 2}
+    assert [failure["actual"] for failure in task.verdict["failures"]] == [4]
+
+
+def test_a_task_that_is_verified_is_not_written_again(chain, solve):
+    solve(passed=True)
+
+    assert not chain.steps.filter(round=2).exists()
+
+
 def test_what_cannot_be_started_does_not_undo_what_ended_and_is_started_later(chain, draft):
     draft(chain)
     mandate_models.Agent.objects.filter(slug=course.TESTS).update(is_paused=True)

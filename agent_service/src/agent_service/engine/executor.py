@@ -280,10 +280,13 @@ class Execution:
         return self.claim.run.payload.durability or ("sync" if session else None)
 
     def _model(self, named: str, granted: Sequence[tools.GrantedModel] | None) -> BaseChatModel:
-        name, base_url = grants.allowed(named, granted)
+        asked = grants.allowed(named, granted)
         limited = self.counter.budget is not None
         return self.shared.models.get(
-            name, base_url=base_url, max_output=self.shared.max_output if limited else None
+            asked.name,
+            base_url=asked.base_url,
+            max_output=self.shared.max_output if limited else None,
+            use_responses_api=asked.use_responses_api,
         )
 
     def _fallback(

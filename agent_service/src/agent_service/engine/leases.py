@@ -1,9 +1,11 @@
 """A worker's hold on runs: every write of it names its epoch, and fails once another worker has the run."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from uuid import UUID
+
+from psycopg.types.json import Jsonb
 
 from agent_service import database, exceptions
 from agent_service.engine import endings, jobs, rollbacks, rows, run
@@ -20,6 +22,8 @@ class Leases:
 
     pool: database.Pool
     worker: str
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """Versions of the graphs' prompts, for those that have any in files."""
 
     async def claim(self, run_id: UUID) -> run.Claim | None:
         """Take a run under a new epoch; nothing if it has ended."""
@@ -137,7 +141,7 @@ class Leases:
         return [orphan.run_id for orphan in orphans]
 
     async def _claimed(self, run_id: UUID) -> rows.Row | None:
-        values = {"run_id": run_id, "worker": self.worker}
+        values = {"run_id": run_id, "worker": self.worker, "prompts": Jsonb(dict(self.prompts))}
         async with self.pool.connection() as connection:
             cursor = await connection.execute(rows.QUERIES["claim_run"], values)
             return await cursor.fetchone()

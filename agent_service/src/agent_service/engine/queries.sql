@@ -135,6 +135,7 @@ RETURNING {run}
 UPDATE runs
 SET status = 'running', attempt = attempt + 1, epoch = nextval('run_epochs'), worker = %(worker)s,
     started_at = coalesce(started_at, now()), updated_at = now(), claimed_at = now(),
+    prompt_version = coalesce(%(prompts)s ->> graph_id, prompt_version),
     -- A worker that died took the rest of its time with it.
     worked = worked + coalesce(CASE WHEN status = 'running' THEN updated_at - claimed_at END, '0')
 FROM (SELECT run_id, epoch FROM runs WHERE run_id = %(run_id)s FOR UPDATE) AS before

@@ -1,6 +1,7 @@
 """Anthropic's models."""
 
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 import anthropic
@@ -20,6 +21,15 @@ PASSING: tuple[type[Exception], ...] = (
 
 class Claude(connection.Told, ChatAnthropic):
     """A model of Anthropic's."""
+
+    @cached_property
+    def _async_client(self) -> anthropic.AsyncClient:
+        # LangChain's own lends connections of other event loops to the same address.
+        return anthropic.AsyncClient(**self._client_params)
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        await self._async_client.close()
 
 
 def open_model(

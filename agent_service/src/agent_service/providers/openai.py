@@ -20,6 +20,14 @@ _OUT_OF_MONEY = "insufficient_quota"
 """Said with the status of one that is asked too often."""
 
 
+class Gpt(ChatOpenAI):
+    """A model that speaks OpenAI's format."""
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        await self.root_async_client.close()
+
+
 def open_model(
     name: str,
     *,
@@ -28,16 +36,20 @@ def open_model(
     max_retries: int,
     timeout: float,
     max_output: int | None,
+    use_responses_api: bool = False,
 ) -> BaseChatModel:
     """Return the client of a model."""
-    return ChatOpenAI(
+    return Gpt(
         model=name,
         max_completion_tokens=max_output,
         api_key=api_key,
         base_url=base_url,
         max_retries=max_retries,
-        timeout=timeout,
+        # As an object it also keeps LangChain from lending connections of other event loops to the same address.
+        timeout=openai.Timeout(timeout),
         stream_usage=True,
+        # Otherwise the client chooses by what it is asked.
+        use_responses_api=use_responses_api or None,
     )
 
 

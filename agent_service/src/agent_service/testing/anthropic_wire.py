@@ -48,7 +48,7 @@ def read(body: dict[str, Any], _: dict[str, str]) -> wire.Question:
     return wire.Question(body=body, talk=talk, is_streamed=bool(body.get("stream")))
 
 
-def whole(done: wire.Completion) -> dict[str, Any]:
+def whole(_: wire.Question, done: wire.Completion) -> dict[str, Any]:
     """Write an answer in one piece."""
     text = [{"type": "text", "text": done.text, "citations": None}] if done.text else []
     calls = [

@@ -36,7 +36,7 @@ def read(body: dict[str, Any], path: dict[str, str]) -> wire.Question:
     return wire.Question(body=body, talk=talk, is_streamed=path["method"] == "streamGenerateContent")
 
 
-def whole(done: wire.Completion) -> dict[str, Any]:
+def whole(_: wire.Question, done: wire.Completion) -> dict[str, Any]:
     """Write an answer in one piece."""
     said = [{"text": done.text}] if done.text else []
     return _answer(done, [*said, *_calls(done)], finish_reason=_finish_reason(done))

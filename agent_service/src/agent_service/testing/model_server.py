@@ -22,12 +22,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from agent_service.testing import anthropic_wire, google_wire, openai_wire, scripts, wire
+from agent_service.testing import anthropic_wire, google_wire, openai_wire, responses_wire, scripts, wire
 
 MODELS = (
     "gpt-4.1",
     "gpt-4.1-mini",
     "gpt-4.1-careless",
+    "gpt-4.1-hasty",
     "claude-sonnet-4-6",
     "gemini-3-flash-preview",
 )
@@ -67,6 +68,7 @@ class ModelServer:
             routes=[
                 Route("/v1/models", self._models),
                 Route("/v1/chat/completions", self._speaking(openai_wire), methods=["POST"]),
+                Route("/v1/responses", self._speaking(responses_wire), methods=["POST"]),
                 Route("/v1/messages", self._speaking(anthropic_wire), methods=["POST"]),
                 Route("/v1beta/models/{model}:{method}", self._speaking(google_wire), methods=["POST"]),
                 Route("/control", self._set, methods=["POST"]),
@@ -138,7 +140,7 @@ class ModelServer:
         if question.is_streamed:
             pieces, media_type = list(format_.chunks(question, done)), "text/event-stream"
         else:
-            pieces, media_type = [json.dumps(format_.whole(done))], "application/json"
+            pieces, media_type = [json.dumps(format_.whole(question, done))], "application/json"
         if fault and fault.kind == "cut":
             kept = pieces[: fault.after_chunks] if question.is_streamed else [pieces[0][:10]]
             return Pieces(kept, media_type=media_type, delay=self.control.chunk_delay, is_cut=True)

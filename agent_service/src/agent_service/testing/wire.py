@@ -52,7 +52,7 @@ class Wire(Protocol):
     def read(self, body: dict[str, Any], path: dict[str, str]) -> Question:
         """Read a request."""
 
-    def whole(self, done: Completion) -> dict[str, Any]:
+    def whole(self, question: Question, done: Completion) -> dict[str, Any]:
         """Write an answer in one piece."""
 
     def chunks(self, question: Question, done: Completion) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Creates an agent, or brings it up to date."""
 
+from argparse import ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -25,6 +26,12 @@ class Command(BaseCommand):
             default="",
             help="what a person needs to start it, as app.codename; without it, everybody who signs in may",
         )
+        parser.add_argument(
+            "--priority",
+            type=_priority,
+            default=0,
+            help="of its runs, from -100 to 100: where runs wait for a worker, the higher is first",
+        )
         parser.add_argument("--limits", default="{}", help="as JSON, for example '{\"tool_calls\": 50}'")
 
     def handle(self, *, slug: str, graph: str, model: str, limits: str, **options: Any) -> None:
@@ -37,8 +44,15 @@ class Command(BaseCommand):
                 description=options["description"],
                 tools=options["tools"],
                 start_permission=options["permission"],
+                priority=options["priority"],
                 limits=Limits.model_validate_json(limits),
             )
         except (exceptions.RequestRefused, ValidationError) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"The agent {agent.slug} acts as the user {agent.user.get_username()}.")
+
+
+def _priority(text: str) -> int:
+    if abs(priority := int(text)) > agents.URGENT:
+        raise ArgumentTypeError(f"a priority is between -{agents.URGENT} and {agents.URGENT}")
+    return priority

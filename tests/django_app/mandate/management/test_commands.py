@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from mandate import conf, keys, models, testing
+from mandate.services import runs
 from shared_schemas import audit, tokens
 from shared_schemas import keys as key_texts
 
@@ -96,13 +97,27 @@ def test_an_agent_is_made_and_brought_up_to_date(db, add_tool):
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--tools", "no_such_tool"], ["--limits", '{"writes": "many"}']], ids=["tool", "limit"]
+    "wrong",
+    [["--tools", "no_such_tool"], ["--limits", '{"writes": "many"}'], ["--priority", "101"]],
+    ids=["tool", "limit", "priority"],
 )
 def test_an_agent_is_not_given_what_does_not_exist(db, wrong):
     with pytest.raises(CommandError):
         call_command("mandate_agent", "tutor", "--graph", "tutor", "--model", "gpt", *wrong)
 
     assert not models.Agent.objects.exists()
+
+
+@pytest.mark.django_db
+def test_runs_are_sent_with_their_agents_priority(user, agent_service):
+    call_command("mandate_agent", "tutor", "--graph", "tutor", "--model", "gpt", "--priority", "-20")
+    run = runs.start(agent="tutor", input={}, by=user)
+    models.Agent.objects.update(priority=5)
+
+    call_command("mandate_dispatcher", "--once")
+
+    (submitted,) = agent_service.runs
+    assert submitted.body["metadata"]["mandate_priority"] == run.priority == -20
 
 
 @pytest.mark.django_db

@@ -1,7 +1,7 @@
 from decimal import Decimal
 
 import pytest
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import IntegrityError, transaction
 
 from mandate import conf, exceptions, models
@@ -92,6 +92,28 @@ def test_a_row_has_both_prices_or_none():
         models.CatalogueModel.objects.create(name="gpt-a", provider="openai", input_price=1)
 
 
+def test_only_openais_models_have_a_responses_api():
+    row = models.CatalogueModel(name="claude-b", provider="anthropic", use_responses_api=True)
+
+    with pytest.raises(ValidationError, match="Only OpenAI's format"):
+        row.full_clean()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        row.save()
+
+
+@pytest.mark.parametrize("where", ["settings", "admin"])
+def test_the_newer_format_is_granted_with_the_model(settings, where):
+    told = {"provider": "openai", "use_responses_api": True}
+    if where == "admin":
+        models.CatalogueModel.objects.create(name="gpt-n", **told)
+    else:
+        settings.MANDATE = {**settings.MANDATE, "MODELS": {"gpt-n": told}}
+
+    (granted,) = catalogue.granted("gpt-n")
+
+    assert granted.use_responses_api
+
+
 @pytest.mark.parametrize(
     "told",
     [
@@ -100,8 +122,9 @@ def test_a_row_has_both_prices_or_none():
         {"provider": "openai", "colour": "red"},
         {"provider": "openai", "input": "1"},
         {"provider": "openai", "input": "-1", "output": "2"},
+        {"provider": "google", "use_responses_api": True},
     ],
-    ids=["unknown provider", "no provider", "unknown key", "one price", "below nothing"],
+    ids=["unknown provider", "no provider", "unknown key", "one price", "below nothing", "another's format"],
 )
 def test_a_wrong_entry_stops_the_start(settings, told):
     settings.MANDATE = {**settings.MANDATE, "MODELS": {"gpt-a": told}}

@@ -3,11 +3,22 @@
 from typing import Any
 
 from langgraph.runtime import Runtime
+from typing_extensions import TypedDict
 
 from agent_service import exceptions
 from agent_service.graphs.practice_author import schemas
 from agent_service.tools import binding
 from shared_schemas.problems import ErrorCode
+
+
+class Found(TypedDict):
+    """A task that is there already."""
+
+    material: schemas.Material
+    task: schemas.Draft
+    tests: list[Any]
+    failures: list[Any]
+    """What was wrong when its solution ran against these tests."""
 
 
 async def of_lesson(runtime: Runtime[Any], *, module_id: int, student_id: int | None) -> schemas.Material:
@@ -23,14 +34,12 @@ async def of_lesson(runtime: Runtime[Any], *, module_id: int, student_id: int | 
     return {"lesson": lesson, "student": student}
 
 
-async def of_task(
-    runtime: Runtime[Any], *, task_id: int, student_id: int | None
-) -> tuple[schemas.Material, schemas.Draft, list[Any]]:
+async def of_task(runtime: Runtime[Any], *, task_id: int, student_id: int | None) -> Found:
     """Read a task with its tests, its lesson and, if there is one, the student's profile."""
     task = await _read(runtime, "read_task", {"task_id": task_id})
     material = await of_lesson(runtime, module_id=task["module_id"], student_id=student_id)
     draft = schemas.Draft(task_id=task_id, title=task["title"], text=task["text"])
-    return material, draft, task["tests"]
+    return Found(material=material, task=draft, tests=task["tests"], failures=task.get("failures", []))
 
 
 async def _read(runtime: Runtime[Any], tool: str, arguments: dict[str, int]) -> Any:

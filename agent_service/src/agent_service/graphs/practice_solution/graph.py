@@ -53,12 +53,10 @@ def make_graph(model: BaseChatModel, tools: Sequence[BaseTool]) -> agents.Agent:
 async def read(state: schemas.State, runtime: Runtime[Any]) -> dict[str, Any]:
     """Read the task with its tests, and what a solution is written from."""
     given = inputs.checked(schemas.Assignment, state)
-    read_from, task, tests = await material.of_task(
-        runtime, task_id=given.task_id, student_id=given.student_id
-    )
-    if not tests:
+    found = await material.of_task(runtime, task_id=given.task_id, student_id=given.student_id)
+    if not found["tests"]:
         raise exceptions.RunFailed(ErrorCode.INVALID_REQUEST, f"Task {given.task_id} has no tests yet.")
-    return {"material": read_from, "task": task, "tests": tests, "round": 0, "position": 0}
+    return {**found, "round": 0, "position": 0}
 
 
 async def report(state: schemas.State) -> dict[str, Any]:

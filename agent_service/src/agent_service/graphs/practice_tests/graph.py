@@ -1,9 +1,10 @@
-"""From a task's text to its tests."""
+"""From a task's text to its tests, or from tests that a solution failed to right ones."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AnyMessage
 from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
@@ -23,8 +24,7 @@ def make_graph(model: BaseChatModel, tools: Sequence[BaseTool]) -> agents.Agent:
 
     async def write_tests(state: schemas.State) -> dict[str, Any]:
         language = state["material"]["lesson"]["language"]
-        question = prompts.to_test(state["material"], state["task"], written=_TEMPLATES)
-        tests = await tasks.tested(testers[language], question, language=language)
+        tests = await tasks.tested(testers[language], _question(state), language=language)
         count = len(tests) - _TABLES if language == "sql" else len(tests)
         return {"result": schemas.Result(id=state["task"]["task_id"], tests=count)}
 
@@ -39,8 +39,17 @@ def make_graph(model: BaseChatModel, tools: Sequence[BaseTool]) -> agents.Agent:
     return builder.compile(name="practice_tests")
 
 
+def _question(state: schemas.State) -> list[AnyMessage]:
+    """Ask for tests; where a solution has failed those that are there, for a second look at them."""
+    if state["failures"]:
+        return prompts.to_repair(
+            state["material"], state["task"], state["tests"], state["failures"], written=_TEMPLATES
+        )
+    return prompts.to_test(state["material"], state["task"], written=_TEMPLATES)
+
+
 async def read(state: schemas.State, runtime: Runtime[Any]) -> dict[str, Any]:
-    """Read the task, and what its tests are written from."""
+    """Read the task with the tests it has, and what its tests are written from."""
     given = inputs.checked(schemas.Assignment, state)
-    read_from, task, _ = await material.of_task(runtime, task_id=given.task_id, student_id=given.student_id)
-    return {"material": read_from, "task": task}
+    found = await material.of_task(runtime, task_id=given.task_id, student_id=given.student_id)
+    return {**found}

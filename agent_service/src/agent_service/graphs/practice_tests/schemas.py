@@ -1,5 +1,7 @@
 """What the graph is given, what it keeps, and what it answers."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
@@ -36,3 +38,5 @@ class State(Answer):
     student_id: int | None
     material: schemas.Material
     task: schemas.Draft
+    tests: list[Any]
+    failures: list[Any]
