@@ -261,6 +261,7 @@ def test_a_new_agent_gets_an_account_nobody_can_log_in_with(admin_client):
             "name": "Tutor",
             "graph": "tutor",
             "default_model": "gpt",
+            "priority": "0",
             "tools": "",
             "limits": "{}",
         },
@@ -279,6 +280,7 @@ def test_an_agent_is_not_given_what_does_not_exist(admin_client, agent, field, v
         "name": "A",
         "graph": "g",
         "default_model": "m",
+        "priority": "0",
         "tools": "",
         "limits": "{}",
     }
