@@ -3,6 +3,7 @@
 import contextlib
 import secrets
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -75,6 +76,17 @@ def slow_model(stack) -> Iterator[Callable[[float], None]]:
 
     yield take
     take(0)
+
+
+@pytest.fixture
+def faulty_model(stack) -> Iterator[Callable[..., None]]:
+    """Have the model's next answers go wrong."""
+
+    def fail(*faults: dict[str, Any]) -> None:
+        httpx.post(f"{stack.model_url}/control", json={"faults": faults}).raise_for_status()
+
+    yield fail
+    fail()
 
 
 @pytest.fixture

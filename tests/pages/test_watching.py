@@ -99,20 +99,70 @@ def test_a_finished_run_still_shows_what_the_model_wrote(open_page, author):
     expect(reader.page.locator("#model")).to_contain_text(TITLE)
 
 
-def test_without_javascript_a_reload_shows_all_that_happened(open_page, author):
+def test_without_javascript_a_reload_shows_all_that_happened(open_page, author, slow_model):
+    slow_model(0.3)
     run_id = author.start(count=1)
     reader = open_page(java_script_enabled=False)
     reader.look_at_run(run_id)
+    reader.page.wait_for_url("**/?written")
+    slow_model(0)
     author.wait(run_id, "awaiting_approval")
 
-    reader.page.reload()
+    reader.page.get_by_role("link", name="See how far it is now").click()
 
     expect(reader.page.locator(".facts .status")).to_have_text("awaiting approval")
     assert reader.story()[0] == "Started"
     assert "Calls add_tasks" in reader.story()
+    expect(reader.page.locator("#model .arguments").first).to_contain_text(TITLE)
     reader.page.get_by_role("link", name="Look and decide").click()
     reader.page.get_by_role("button", name="Reject").click()
     expect(reader.page.get_by_text("Rejected.")).to_be_visible()
+
+
+def test_with_and_without_javascript_the_same_is_shown(open_page, author):
+    run_id = author.start(count=1)
+    author.wait(run_id, "awaiting_approval")
+    with_it, without_it = open_page(), open_page(java_script_enabled=False)
+
+    for reader in (with_it, without_it):
+        reader.page.goto(f"/agents/runs/{run_id}/?written")
+        expect(reader.page.locator("#model")).to_contain_text("reason")
+
+    expect(with_it.page.locator("#model li")).to_have_count(len(without_it.written()))
+    assert with_it.written() == without_it.written()
+    assert with_it.barriers() == []
+
+
+def test_a_failed_run_says_what_to_do_and_marks_what_was_done_again(open_page, author, faulty_model):
+    faulty_model({"kind": "status", "status": 400})
+    run_id = author.start(count=1)
+    author.wait(run_id, "failed")
+    reader = open_page()
+    reader.look_at_run(run_id)
+    expect(reader.page.locator(".notice.bad")).to_contain_text("model_failed")
+    expect(reader.page.locator(".notice.bad")).to_contain_text("let the run go on")
+    assert reader.barriers() == []
+
+    reader.page.get_by_role("button", name="Let it go on").click()
+
+    reader.wait_for_status("awaiting_approval")
+    resumed = reader.page.locator(".story li", has=reader.page.get_by_text("Resumed", exact=True))
+    expect(resumed.locator(".mark")).to_have_text("retry")
+
+
+def test_an_attempt_that_is_made_again_is_noted_with_and_without_javascript(open_page, author, faulty_model):
+    faulty_model({"kind": "cut"})
+    run_id = author.start(count=1)
+    with_it, without_it = open_page(), open_page(java_script_enabled=False)
+    with_it.look_at_run(run_id)
+    with_it.wait_for_status("awaiting_approval")
+    without_it.page.goto(f"/agents/runs/{run_id}/?written")
+
+    for reader in (with_it, without_it):
+        again = reader.page.locator("#model li.again")
+        expect(again.filter(has_text="Attempt 1 failed and is made again")).to_have_count(1)
+        expect(again.filter(has_text="Cut off here; it is written again.")).to_have_count(1)
+    assert with_it.written() == without_it.written()
 
 
 def test_times_are_the_readers_own(open_page, author):

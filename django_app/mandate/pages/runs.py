@@ -8,7 +8,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from mandate import models
-from mandate.pages import filters, safety, timeline
+from mandate.pages import advice, filters, safety, timeline, written
+from mandate.selectors import agents as agent_selectors
 from mandate.selectors import approvals as approval_selectors
 from mandate.selectors import runs as selectors
 from mandate.services import runs
@@ -40,9 +41,15 @@ def runs_page(request: HttpRequest) -> HttpResponse:
 @safety.page
 @require_GET
 def run_page(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
-    """`/agents/runs/{id}/`: the whole story; follows the run while it works."""
+    """`/agents/runs/{id}/`: the whole story; follows the run while it works.
+
+    With `?written` what models wrote is in the page itself: browsers without JavaScript go there.
+    """
     run = selectors.find(run_id, user=safety.person(request))
-    return render(request, "mandate/runs/detail.html", _context(request, run))
+    context = _context(request, run)
+    if "written" in request.GET:
+        context["writing"] = written.of(run)
+    return render(request, "mandate/runs/detail.html", context)
 
 
 @safety.page
@@ -76,9 +83,12 @@ def resume(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
 def _context(request: HttpRequest, run: models.Run) -> dict[str, object]:
     by = safety.person(request)
     waiting = approval_selectors.visible_to(by).filter(run=run, status=models.Approval.Status.PENDING)
+    described = selectors.describe(run)
     return {
         "run": run,
-        "described": selectors.describe(run),
+        "described": described,
+        "advice": advice.of(described.error.code) if described.error else None,
+        "may_start": agent_selectors.may_start(run.agent, by),
         "lines": timeline.of(run, reader=by),
         "waiting": [(approval, approval_selectors.may_decide(approval, by)) for approval in waiting],
         "may_change": run.started_by_id == by.pk or by.has_perm(selectors.CHANGES_ALL),

@@ -61,6 +61,9 @@ class Line:
     tone: str
     """`good`, `bad`, `wait` or nothing."""
 
+    mark: str
+    """That it was done before, in a word; nothing for what happened once."""
+
     quiet: bool
     text: str
     folded: list[tuple[str, str]]
@@ -96,6 +99,7 @@ def _line(entry: Entry, drafts: list[AgentOwned]) -> Line:
         title=_title(entry),
         by=entry.by or "",
         tone=_tone(entry),
+        mark=_mark(entry),
         quiet=entry.event in QUIET,
         text=_text(entry),
         folded=[(name.replace("_", " "), pretty(details[name])) for name in details if name in _SHOWN],
@@ -132,7 +136,18 @@ def _text(entry: Entry) -> str:
         case Event.SESSION_OPENED:
             return "It took over from another one." if details.get("takeover") else ""
     told = (details.get(name) for name in ("message", "comment", "code", "status", "topic", "last_error"))
-    return ", ".join(str(value) for value in told if value)
+    tries = f"{details['attempts']} tries" if details.get("attempts", 1) > 1 else ""
+    return ", ".join(str(value) for value in (*told, tries) if value)
+
+
+def _mark(entry: Entry) -> str:
+    details = entry.details
+    if entry.event is Event.REPLAYED or (entry.event is Event.ANSWERED and details.get("replays")):
+        return "replay"
+    if details.get("repeat_of"):
+        return "repeat"
+    tried = details.get("attempts", 1) > 1
+    return "retry" if tried or details.get("takeover") or entry.event is Event.RESUMED else ""
 
 
 def _tone(entry: Entry) -> str:

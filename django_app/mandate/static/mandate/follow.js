@@ -1,7 +1,7 @@
 // Follows one run: the ledger's lines come as a part of the page, the model's words as they are written.
 
 import { follow } from "./events.js";
-import { write } from "./messages.js";
+import { retried, write } from "./messages.js";
 import { localise } from "./pages.js";
 
 const ENDED = new Set(["completed", "failed", "cancelled"]);
@@ -12,6 +12,7 @@ const run = document.querySelector("#run");
 const model = document.querySelector("#model");
 const list = model.querySelector("ol");
 let due = null;
+let isFresh = false; // what the server wrote into the list is gone; the events tell it again
 
 function reachable() {
   return [...run.querySelectorAll("a, button, summary, pre")];
@@ -44,8 +45,15 @@ function soon(wait = QUIET) {
   due ??= setTimeout(refresh, wait);
 }
 
+function tell(name, data) {
+  if (!isFresh) list.replaceChildren();
+  isFresh = true;
+  const isShown = name === "retry" ? retried(list, data) : write(list, data);
+  if (isShown) model.hidden = false;
+}
+
 follow(run.dataset.events, (name, data) => {
-  if (name !== "messages") soon();
-  else if (write(list, data)) model.hidden = false;
+  if (name === "messages" || name === "retry") tell(name, data);
+  else soon();
   return name === "status" && ENDED.has(data.status);
 });

@@ -55,6 +55,14 @@ function isEmpty(message) {
   return !textOf(message.content ?? "") && !(message.tool_call_chunks ?? message.tool_calls ?? []).length;
 }
 
+// Notes an attempt that failed and is made again.
+export function retried(list, { attempt, message }) {
+  const element = made("li", "again", "");
+  element.append(made("p", "note", `Attempt ${attempt} failed and is made again: ${message}`));
+  list.append(element);
+  return true;
+}
+
 // Adds a piece to `list`, and tells whether there is anything to see.
 export function write(list, [piece, from]) {
   const isWhole = piece.type === "ai";
