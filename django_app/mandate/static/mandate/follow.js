@@ -13,6 +13,8 @@ const model = document.querySelector("#model");
 const list = model.querySelector("ol");
 let due = null;
 let isFresh = false; // what the server wrote into the list is gone; the events tell it again
+let began = null; // when the fetch that is on its way began
+let missed = false; // something happened since
 
 function reachable() {
   return [...run.querySelectorAll("a, button, summary, pre")];
@@ -29,8 +31,25 @@ function replace(html) {
   localise(run);
 }
 
+// One after the other, so that no older answer comes after a newer one; on a slow server less often.
 async function refresh() {
   due = null;
+  if (began !== null) {
+    missed = true;
+    return;
+  }
+  began = performance.now();
+  try {
+    await fetched();
+  } finally {
+    const took = performance.now() - began;
+    began = null;
+    if (missed) soon(Math.max(QUIET, took));
+    missed = false;
+  }
+}
+
+async function fetched() {
   try {
     const answer = await fetch(run.dataset.timeline, { cache: "no-store", redirect: "error" });
     if (answer.ok) replace(await answer.text());
