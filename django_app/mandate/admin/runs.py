@@ -11,7 +11,7 @@ from mandate import models
 from mandate.admin import confirming, history
 from mandate.selectors import audit
 from mandate.selectors import runs as selectors
-from mandate.services import limits, runs
+from mandate.services import limits, revocations, runs
 
 
 class ToolCallInline(history.Inline):
@@ -59,7 +59,7 @@ class RunAdmin(history.History):
     search_fields = ("id", "thread_id", "agent_run_id", "agent__slug", "started_by__username", "error_code")
     date_hierarchy = "created_at"
     inlines = (ToolCallInline, ApprovalInline, ModelUsageInline, OutboxMessageInline)
-    actions = ("cancel", "resume", "raise_limits", "export_audit")
+    actions = ("cancel", "resume", "raise_limits", "revoke", "export_audit")
     exclude = ("result", "final_state")
     readonly_fields = ("answer", "state")
 
@@ -91,6 +91,13 @@ class RunAdmin(history.History):
     @confirming.asked_again("They may use all that their agent may use now.")
     def raise_limits(self, request: HttpRequest, chosen: QuerySet[models.Run]) -> None:
         self._do(request, chosen, limits.raise_to_agents, "given the limits of the agent")
+
+    @admin.action(description="Revoke the mandate: no tool may be called any more", permissions=["operate"])
+    @confirming.asked_again(
+        "No tool can be called in their names, and nothing that waits can be approved. It cannot be given back."
+    )
+    def revoke(self, request: HttpRequest, chosen: QuerySet[models.Run]) -> None:
+        self._do(request, chosen, revocations.revoke, "left without a mandate")
 
     @admin.action(description="Export the audit", permissions=["view"])
     def export_audit(self, request: HttpRequest, chosen: QuerySet[models.Run]) -> HttpResponse | None:

@@ -19,6 +19,7 @@ class RunNote(models.Model):
         CANCELLED = "cancelled", "cancelled"
         RESUMED = "resumed", "resumed"
         LIMITS_RAISED = "limits_raised", "limits raised"
+        MANDATE_REVOKED = "mandate_revoked", "mandate revoked"
         CALL_REFUSED = "call_refused", "call refused"
         """A call that left nothing else behind."""
 

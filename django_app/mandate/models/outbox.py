@@ -49,6 +49,11 @@ class OutboxMessage(models.Model):
                 name="mandate_outbox_due",
                 condition=models.Q(status="pending"),
             ),
+            models.Index(
+                fields=("status", "created_at"),
+                name="mandate_outbox_open",
+                condition=models.Q(status__in=["pending", "dead"]),
+            ),
         ]
         constraints = [
             models.CheckConstraint(

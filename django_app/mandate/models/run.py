@@ -108,6 +108,7 @@ class Run(models.Model):
                 name="mandate_run_prompts",
                 condition=~models.Q(prompt_version=""),
             ),
+            models.Index(fields=("ended_at",), name="mandate_run_ended_at"),
             models.Index(
                 fields=("updated_at",),
                 name="mandate_run_open",

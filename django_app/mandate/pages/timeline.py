@@ -30,6 +30,7 @@ TITLES = {
     Event.CANCELLED: "Cancelled",
     Event.RESUMED: "Resumed",
     Event.LIMITS_RAISED: "Limits changed",
+    Event.MANDATE_REVOKED: "Mandate revoked",
     Event.MESSAGE_WRITTEN: "Message written",
     Event.MESSAGE_DELIVERED: "Message delivered",
     Event.MESSAGE_DEAD: "Message given up",
@@ -46,7 +47,11 @@ TITLES = {
     Event.DRAFT_REVIEWED: "Draft reviewed",
 }
 
-_SHOWN = frozenset({"arguments", "answer", "input", "edited_arguments", "limits", "difference", "body"})
+_BAD = frozenset({Event.REFUSED, Event.MESSAGE_DEAD, Event.DECISION_REFUSED, Event.MANDATE_REVOKED})
+
+_SHOWN = frozenset(
+    {"arguments", "answer", "input", "edited_arguments", "tools", "limits", "difference", "body"}
+)
 """Details that are shown folded, as JSON."""
 
 
@@ -152,7 +157,7 @@ def _mark(entry: Entry) -> str:
 
 def _tone(entry: Entry) -> str:
     status = entry.details.get("to", entry.details.get("status"))
-    if entry.event in {Event.REFUSED, Event.MESSAGE_DEAD, Event.DECISION_REFUSED} or status in {
+    if entry.event in _BAD or status in {
         "failed",
         "rejected",
         "expired",

@@ -17,6 +17,7 @@ _NOTED = {
     models.RunNote.Kind.CANCELLED: Event.CANCELLED,
     models.RunNote.Kind.RESUMED: Event.RESUMED,
     models.RunNote.Kind.LIMITS_RAISED: Event.LIMITS_RAISED,
+    models.RunNote.Kind.MANDATE_REVOKED: Event.MANDATE_REVOKED,
     models.RunNote.Kind.CALL_REFUSED: Event.REFUSED,
     models.RunNote.Kind.DECISION_REFUSED: Event.DECISION_REFUSED,
     models.RunNote.Kind.REDELIVERED: Event.MESSAGE_REDELIVERED,
@@ -66,10 +67,16 @@ def _of_run(run: models.Run) -> Iterator[wire.Entry]:
         agent=run.agent.slug,
         model=run.model,
         input=run.input,
-        tools=run.tools,
+        tools=run.tools or _revoked(run),
         limits=run.limits,
         thread=str(run.thread_id),
     )
+
+
+def _revoked(run: models.Run) -> list[str]:
+    """Return the tools that a run was started with, if all were taken away since."""
+    notes = run.notes.filter(kind=models.RunNote.Kind.MANDATE_REVOKED).order_by("id")
+    return next((note.data["tools"] for note in notes), [])
 
 
 def _of_notes(run: models.Run) -> Iterator[wire.Entry]:

@@ -38,7 +38,7 @@ _CLAIM = """
         SELECT pg_advisory_xact_lock_shared(%s) FROM patience
     ), held AS (
         SELECT 1 FROM turn, mandate_run AS run
-        WHERE run.id = %s AND run.status = %s AND run.epoch = %s
+        WHERE run.id = %s AND run.status = %s AND run.epoch = %s AND %s = ANY(run.tools)
         FOR SHARE OF run
     )
     INSERT INTO mandate_toolcall ({columns}) SELECT {values} FROM held ON CONFLICT DO NOTHING
@@ -113,15 +113,16 @@ def draft(
 
 
 def claim(call: models.ToolCall) -> bool:
-    """Write a row unless its run has stopped, its key is taken or it repeats an earlier call.
+    """Write a row unless its run may not call it any more, its key is taken or it repeats an earlier call.
 
-    One statement locks the run, sees that it is still active and held by the same worker, and inserts.
+    One statement locks the run, sees that it is still active, held by the same worker and allowed the tool,
+    and inserts.
     It waits for another transaction that is inserting the same, as long as the setting `LOCK_TIMEOUT` says.
     """
     fields = models.ToolCall._meta.concrete_fields  # noqa: SLF001 - Django's documented API
     values = [field.get_db_prep_save(field.pre_save(call, add=True), connection) for field in fields]
     with connection.cursor() as cursor:
-        held = (runs.turn(call.run_id), call.run_id, RunStatus.RUNNING, call.epoch)
+        held = (runs.turn(call.run_id), call.run_id, RunStatus.RUNNING, call.epoch, call.tool)
         cursor.execute(_claim_sql(), [_patience(), *held, *values])
         return bool(cursor.rowcount)
 

@@ -163,7 +163,7 @@ def _earlier(call: Call, row: models.ToolCall) -> tuple[models.ToolCall, bool]:
         return same, True
     if repeat := ledger.repeated(row):
         return repeat, False
-    grants.read(call.token_hash)
+    grants.read(call.token_hash).tool(call.tool)
     raise exceptions.RequestRefused(
         ErrorCode.IDEMPOTENCY_KEY_IN_PROGRESS, "The run is being changed; send the same again."
     )

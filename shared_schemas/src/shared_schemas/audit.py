@@ -18,6 +18,7 @@ class Event(StrEnum):
     CANCELLED = "cancelled"
     RESUMED = "resumed"
     LIMITS_RAISED = "limits_raised"
+    MANDATE_REVOKED = "mandate_revoked"
 
     MESSAGE_WRITTEN = "message_written"
     MESSAGE_DELIVERED = "message_delivered"

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from mandate import models, testing, tools
 from mandate.admin import confirming
-from mandate.services import drafts, runs
+from mandate.services import agents, drafts, runs
 from practice.models import Module, Task
 from shared_schemas.problems import ErrorCode
 from shared_schemas.runs import RunStatus
@@ -229,7 +229,19 @@ def test_the_audits_of_runs_are_exported_as_lines_of_json(choose, start):
     assert all(one["entries"][0]["event"] == "created" for one in exported)
 
 
-@pytest.mark.parametrize("action", ["cancel", "resume", "raise_limits"])
+def test_a_mandate_is_revoked(act, start, agent, declare, admin_user):
+    agents.ensure(agent.slug, graph="g", default_model="m", tools=[declare()])
+    run = start()
+
+    said = act("revoke", run)
+
+    run.refresh_from_db()
+    assert "1 run left without a mandate." in said
+    assert run.tools == []
+    assert run.notes.get(kind="mandate_revoked").by == admin_user
+
+
+@pytest.mark.parametrize("action", ["cancel", "resume", "raise_limits", "revoke"])
 def test_who_may_only_see_runs_is_offered_the_export_alone(client, make_user, start, action):
     run = start()
     person = make_user(is_staff=True)
