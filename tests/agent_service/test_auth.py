@@ -10,6 +10,10 @@ DJANGO = keys.parse_signing(keys.generate())
 TRUSTED = keys.parse_trusted([DJANGO.public_text()])
 
 
+def authenticate(token):
+    return auth.Authenticator(trusted=TRUSTED).authenticate(token)
+
+
 @pytest.fixture
 def token():
     """Return a function that signs a token which is accepted unless told otherwise."""
@@ -30,7 +34,7 @@ def token():
 
 @pytest.mark.parametrize("typ", [tokens.TokenType.SERVICE, tokens.TokenType.USER])
 def test_a_token_of_django_names_its_caller(token, typ):
-    caller = auth.authenticate(token(typ=typ), trusted=TRUSTED)
+    caller = authenticate(token(typ=typ))
 
     assert (caller.subject, caller.scopes, caller.type) == ("7", {"runs:read"}, typ)
 
@@ -52,7 +56,7 @@ def test_a_token_is_refused(token, changes, code):
         changes = {"now": datetime.now(UTC) + changes["now"]}
 
     with pytest.raises(exceptions.RequestError) as refusal:
-        auth.authenticate(token(**changes), trusted=TRUSTED)
+        authenticate(token(**changes))
 
     assert refusal.value.code is code
 
@@ -79,9 +83,42 @@ def test_a_request_without_a_token_is_refused(headers):
 
 
 def test_a_scope_that_the_token_lacks_is_refused(token):
-    caller = auth.authenticate(token(), trusted=TRUSTED)
+    caller = authenticate(token())
 
     with pytest.raises(exceptions.RequestError, match="runs:write") as refusal:
         caller.require(tokens.Scope.RUNS_WRITE)
 
     assert refusal.value.code is ErrorCode.FORBIDDEN
+
+
+def test_a_token_that_was_believed_once_expires_all_the_same(token):
+    known = auth.Authenticator(trusted=TRUSTED)
+    lasting = token(typ=tokens.TokenType.USER)
+    end = datetime.now(UTC) + tokens.MAX_AGE[tokens.TokenType.USER]
+    caller = known.authenticate(lasting)
+
+    assert known.authenticate(lasting, now=end - timedelta(minutes=1)) == caller
+    with pytest.raises(exceptions.RequestError) as refusal:
+        known.authenticate(lasting, now=end + timedelta(minutes=5))
+
+    assert refusal.value.code is ErrorCode.TOKEN_EXPIRED
+
+
+def test_a_token_that_differs_in_one_sign_is_not_believed_for_another(token):
+    known = auth.Authenticator(trusted=TRUSTED)
+    good = token()
+    known.authenticate(good)
+
+    with pytest.raises(exceptions.RequestError) as refusal:
+        known.authenticate(good[:-10] + ("A" if good[-10] != "A" else "B") + good[-9:])
+
+    assert refusal.value.code is ErrorCode.UNAUTHENTICATED
+
+
+def test_only_so_many_tokens_are_remembered(token):
+    known = auth.Authenticator(trusted=TRUSTED)
+
+    for number in range(auth.REMEMBERED + 1):
+        known.authenticate(token(token_id=str(number)))
+
+    assert len(known._believed) == auth.REMEMBERED

@@ -21,7 +21,7 @@ test("a conversation goes on over two runs", options, async (t) => {
 
   await stream.submit(question);
   await stream.submit(question);
-  const { messages, isLoading } = await until(stream.rootStore, (now) => now.messages.length === 4);
+  const { messages } = await until(stream.rootStore, (now) => now.messages.length === 4 && !now.isLoading);
 
   assert.deepEqual(messages.map((message) => message.text ?? message.content), [
     "Count!",
@@ -29,7 +29,6 @@ test("a conversation goes on over two runs", options, async (t) => {
     "Count!",
     "one two three",
   ]);
-  assert.equal(isLoading, false);
 });
 
 for (const graphId of ["stumbling", "chatting_again"]) {

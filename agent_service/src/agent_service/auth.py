@@ -1,12 +1,17 @@
 """Who is asking: reads the tokens that Django signs."""
 
+import hashlib
+from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from agent_service import exceptions
 from shared_schemas import keys, tokens
 from shared_schemas.problems import ErrorCode
+
+REMEMBERED = 1000
+"""Tokens that are believed without another look at their signature."""
 
 _ACCEPTED = frozenset({tokens.TokenType.SERVICE, tokens.TokenType.USER})
 
@@ -64,12 +69,33 @@ def read_token(headers: Mapping[str, str]) -> str:
     )
 
 
-def authenticate(token: str, *, trusted: keys.TrustedKeys, now: datetime | None = None) -> Caller:
-    """Return the caller that a token names.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authenticator:
+    """Reads tokens, and remembers those that it believed until they expire."""
 
-    Raises:
-        RequestError: the token is expired, or not to be believed.
-    """
+    trusted: keys.TrustedKeys
+    _believed: OrderedDict[bytes, tuple[Caller, float]] = field(default_factory=OrderedDict, init=False)
+    """The caller and the end of each token, by its digest: no token is kept."""
+
+    def authenticate(self, token: str, *, now: datetime | None = None) -> Caller:
+        """Return the caller that a token names.
+
+        Raises:
+            RequestError: the token is expired, or not to be believed.
+        """
+        now = now or datetime.now(UTC)
+        digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
+        known = self._believed.get(digest)
+        if known is not None and now.timestamp() < known[1]:
+            self._believed.move_to_end(digest)
+            return known[0]
+        caller, _ = self._believed[digest] = _read(token, trusted=self.trusted, now=now)
+        if len(self._believed) > REMEMBERED:
+            self._believed.popitem(last=False)
+        return caller
+
+
+def _read(token: str, *, trusted: keys.TrustedKeys, now: datetime) -> tuple[Caller, float]:
     try:
         typ, claims = tokens.verify(
             token, types=_ACCEPTED, audience=tokens.AGENT_SERVICE, trusted=trusted, now=now
@@ -78,4 +104,5 @@ def authenticate(token: str, *, trusted: keys.TrustedKeys, now: datetime | None 
         raise exceptions.RequestError(ErrorCode.TOKEN_EXPIRED, str(error)) from None
     except tokens.InvalidTokenError as error:
         raise exceptions.RequestError(ErrorCode.UNAUTHENTICATED, str(error)) from None
-    return Caller(subject=claims.sub, scopes=claims.scopes, type=typ)
+    # What is past its end, and only let through for clocks that differ, is looked at each time.
+    return Caller(subject=claims.sub, scopes=claims.scopes, type=typ), claims.exp

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx
 from pgqueuer.domain.settings import db_settings
 
-from agent_service import checkpointing, database, models, webhooks
+from agent_service import auth, checkpointing, database, models, webhooks
 from agent_service.engine import (
     assistants,
     executor,
@@ -35,6 +35,7 @@ class Services:
     """What the API and the worker use."""
 
     settings: Settings
+    authenticator: auth.Authenticator
     pool: database.Pool
     repository: repository.Repository
     threads: threads.Threads
@@ -113,6 +114,7 @@ async def open_services(
         kept = repository.Repository(pool=pool)
         yield Services(
             settings=settings,
+            authenticator=auth.Authenticator(trusted=settings.trusted_keys),
             pool=pool,
             repository=kept,
             threads=threads.Threads(pool=pool, repository=kept, registry=graphs, checkpoints=checkpoints),

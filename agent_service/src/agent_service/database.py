@@ -16,7 +16,22 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 Connection = psycopg.AsyncConnection[DictRow]
-Pool = AsyncConnectionPool[Connection]
+
+
+class Pool(AsyncConnectionPool[Connection]):
+    """Connections for everybody; who is cancelled while one comes is cancelled all the same."""
+
+    async def getconn(self, timeout: float | None = None) -> Connection:  # noqa: ASYNC109 - its base's
+        task = asyncio.current_task()
+        assert task is not None
+        before = task.cancelling()
+        connection = await super().getconn(timeout)
+        if task.cancelling() > before:
+            # The `wait_for` of Python 3.11 forgets a cancel in the moment in which what it waits for is there.
+            await self.putconn(connection)
+            raise asyncio.CancelledError
+        return connection
+
 
 TOO_LONG = (psycopg.errors.TransactionTimeout, psycopg.errors.IdleInTransactionSessionTimeout)
 """What a process meets that stood still in a transaction, and woke: `be_brief` ended it for the others' sake."""
@@ -31,6 +46,9 @@ RECONNECT_DELAY = timedelta(seconds=0.5)
 
 _PLAN_CHECK = "RevalidateCachedQuery"
 """The function of PostgreSQL that finds a prepared statement's result to be of another shape than it was."""
+
+DEAF_AFTER = "60s"
+"""A process that takes in no notification for so long is cut off: PostgreSQL keeps them until all have."""
 
 T = TypeVar("T")
 
@@ -67,7 +85,7 @@ async def open_pool(
     """
     # The pool itself would go on trying, and tell nobody why.
     await (await psycopg.AsyncConnection.connect(url, connect_timeout=CONNECT_WITHIN)).close()
-    pool: Pool = AsyncConnectionPool(
+    pool = Pool(
         url,
         connection_class=PooledConnection,
         # What is asked for every run is planned once per connection.
@@ -150,6 +168,7 @@ class Listener:
 
     async def _listen(self) -> None:
         async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
+            await connection.execute("SELECT set_config('tcp_user_timeout', %s, false)", (DEAF_AFTER,))
             for channel in self._subscribers:
                 await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
             self.listening.set()

@@ -50,15 +50,13 @@ log = structlog.get_logger(__name__)
 
 async def enqueue(connection: database.Connection, *, url: str, ended: RunEnded) -> None:
     """Write a webhook in the transaction of the connection."""
+    await connection.execute(_QUERIES["insert"], message(ended) | {"run_id": ended.run_id, "url": url})
+
+
+def message(ended: RunEnded) -> dict[str, object]:
+    """Return what is sent when a run has ended, as the fields of its row."""
     body = Webhook(type="run.ended", timestamp=datetime.now(UTC), data=ended)
-    values = {
-        "webhook_id": uuid4(),
-        "run_id": ended.run_id,
-        "sequence": ended.sequence,
-        "url": url,
-        "body": body.model_dump_json(),
-    }
-    await connection.execute(_QUERIES["insert"], values)
+    return {"webhook_id": uuid4(), "sequence": ended.sequence, "body": body.model_dump_json()}
 
 
 async def listed(connection: database.Connection, *, open_only: bool, limit: int) -> list[dict[str, Any]]:

@@ -89,7 +89,7 @@ async def test_a_stale_worker_writes_no_event_and_is_told(services, submission, 
     await lease.end(current, SUCCESS)
 
     events = [event.event async for event in services.events.read(row.run_id)]
-    assert events == ["end"]
+    assert events == ["metadata", "metadata", "end"]
 
 
 async def test_a_released_run_waits_again_and_its_attempt_does_not_count(services, submission, lease, query):
@@ -102,7 +102,7 @@ async def test_a_released_run_waits_again_and_its_attempt_does_not_count(service
     released = await services.repository.run(row.run_id, thread_id=row.thread_id, owner=row.owner)
     assert (released.status, released.attempt, released.usage) == (run.RunStatus.PENDING, 0, used)
     assert await query("SELECT payload FROM pgqueuer") == [(row.run_id.bytes,)]
-    assert await query("SELECT event FROM run_events") == [("custom",)]
+    assert await query("SELECT event FROM run_events ORDER BY seq") == [("metadata",), ("custom",)]
 
 
 async def test_the_end_of_a_run_queues_the_next_one_of_its_thread(services, submission, lease, query):

@@ -5,7 +5,7 @@ from collections import Counter
 import psycopg
 from langgraph.types import interrupt
 
-from agent_service.engine import run
+from agent_service.engine import jobs, run
 from shared_schemas.problems import ErrorCode
 
 KILL_CONNECTIONS = (
@@ -188,3 +188,46 @@ async def test_a_run_that_is_handed_on_after_every_step_is_the_same_run(
     assert [thread.values["trail"] for thread in threads] == [["first", "second"]] * 3
     assert Counter(stage.visits) == {"first": 3, "second": 3}
     assert claims >= 2 * len(rows)
+
+
+async def test_a_job_of_a_run_that_is_not_its_threads_first_holds_up_no_other(
+    services, start_worker, submission, end_of, query
+):
+    head = await services.queue.submit(submission())
+    await services.worker.leases.claim(head.run_id)
+    await query("DELETE FROM pgqueuer RETURNING id")
+    second = await services.queue.submit(submission(thread_id=head.thread_id))
+    async with services.pool.connection() as connection:
+        await jobs.enqueue(connection, second)
+    other = await services.queue.submit(submission())
+
+    await start_worker(services)
+
+    assert (await end_of(other)).status is run.RunStatus.SUCCESS
+
+
+async def test_the_job_goes_in_the_moment_in_which_its_run_ends(
+    services, start_worker, submission, end_of, query
+):
+    row = await services.queue.submit(submission())
+    await start_worker(services)
+
+    await end_of(row)
+
+    assert await query("SELECT count(*) FROM pgqueuer") == [(0,)]
+    log = await query("SELECT status::text FROM pgqueuer_log ORDER BY id")
+    assert log == [("queued",), ("picked",), ("successful",)]
+
+
+async def test_a_run_that_another_holds_just_now_is_claimed_when_it_is_free(
+    services, start_worker, submission, end_of
+):
+    held = await services.queue.submit(submission())
+    other = await services.queue.submit(submission())
+    async with services.pool.connection() as connection, connection.transaction():
+        await connection.execute("SELECT FROM runs WHERE run_id = %s FOR UPDATE", (held.run_id,))
+        await start_worker(services)
+        ended_meanwhile = await end_of(other)
+
+    assert ended_meanwhile.status is run.RunStatus.SUCCESS
+    assert (await end_of(held)).status is run.RunStatus.SUCCESS

@@ -136,6 +136,59 @@ async def test_another_process_follows_live(events, elsewhere, pen, end):
     assert [seq for seq, _, _ in await reading] == list(range(1, 702))
 
 
+@pytest.mark.parametrize("size", [3900, 7700, 7800, 7900, 8000, 30_000])
+async def test_events_of_any_size_are_followed_live(events, elsewhere, pen, end, size):
+    reading = asyncio.create_task(collect(elsewhere, pen.run_id))
+    texts = ["x" * size, '"' * (size // 2), "\u20ac" * (size // 3), "\U0001f600" * (size // 4)]
+
+    for text in texts:
+        await events.append(pen, text[:1], text)
+    await end(pen)
+
+    assert [data for _, _, data in await reading] == [*texts, "{}"]
+
+
+async def test_what_was_told_is_what_is_read_later(events, elsewhere, pen, end):
+    async def follow():
+        return [event async for event in elsewhere.read(pen.run_id)]
+
+    reading = asyncio.create_task(follow())
+    await asyncio.sleep(0)
+    await events.append(pen, "custom", '{"escaped": "\\u0000"}')
+    await events.append(pen, "updates|sub:1", '"line\\nbreak, and comma"')
+    await end(pen)
+
+    assert await reading == await follow()
+
+
+async def test_a_notification_behind_a_gap_is_not_read_without_what_is_missing(events, pen, pool):
+    reading = events.read(pen.run_id)
+    await events.append(pen, "custom", "1")
+    assert (await anext(reading)).seq == 1
+    async with pool.connection() as connection:
+        await connection.execute(
+            "INSERT INTO run_events (run_id, seq, event, data) VALUES (%s, 2, 'custom', '2')", (pen.run_id,)
+        )
+    pen.seq = 2
+    await events.append(pen, "custom", "3")
+
+    assert [(await anext(reading)).data, (await anext(reading)).data] == ["2", "3"]
+    await reading.aclose()
+
+
+async def test_events_of_a_pen_that_lost_its_run_are_told_to_nobody(events, pen, end, pool):
+    lost = asyncio.Event()
+    stale = log.Pen(run_id=pen.run_id, epoch=0, seq=0, on_lost=lost.set)
+    reading = asyncio.create_task(collect(events, pen.run_id))
+
+    await events.append(stale, "custom", '"of old"')
+    await lost.wait()
+    await events.append(pen, "custom", '"of now"')
+    await end(pen)
+
+    assert [data for _, _, data in await reading] == ['"of now"', "{}"]
+
+
 async def test_an_event_is_seen_before_the_run_ends(events, elsewhere, pen):
     reading = elsewhere.read(pen.run_id)
 

@@ -35,7 +35,7 @@ async def _caller(
     _key: Annotated[str | None, Depends(_api_key)],
 ) -> auth.Caller:
     token = auth.read_token(request.headers)
-    caller = auth.authenticate(token, trusted=services.settings.trusted_keys)
+    caller = services.authenticator.authenticate(token)
     if tokens.Scope.RUNS_WRITE.value in needed.scopes:
         repeating.mark_writing(request)
     for scope in needed.scopes:

@@ -38,7 +38,7 @@ async def connect(websocket: WebSocket, thread_id: UUID) -> None:
     with ExitStack() as stack:
         try:
             token = auth.read_token(websocket.headers)
-            caller = auth.authenticate(token, trusted=services.settings.trusted_keys)
+            caller = services.authenticator.authenticate(token)
             caller.require(tokens.Scope.RUNS_READ)
             stack.enter_context(state.seats.taken(thread_id, caller=caller.subject))
         except exceptions.RequestError as error:

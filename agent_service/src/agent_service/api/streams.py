@@ -28,6 +28,9 @@ INTERRUPT = "__interrupt__"
 
 _log = structlog.get_logger(__name__)
 
+CHUNK_BYTES = 64 * 1024
+"""Frames that come together are sent together up to so many."""
+
 CONTROL_EVENTS = frozenset({"metadata", "error", "feedback", log.END})
 """They belong to every stream, whatever modes it asks for."""
 
@@ -86,7 +89,7 @@ class Follower:
         cancel_on_disconnect: bool = False,
     ) -> StreamingResponse:
         """Return the run's events behind `after`; an empty `modes` is all that the run emits."""
-        frames = _frames(self.services.events.read(row.run_id, after=after), modes)
+        frames = _frames(self.services.events.pages(row.run_id, after=after), modes)
         answer = Following(
             self._keep_alive(frames, sse.HEARTBEAT),
             media_type=sse.MEDIA_TYPE,
@@ -213,12 +216,21 @@ def split_modes(value: str) -> list[str]:
     return [str(mode) for mode in modes]
 
 
-async def _frames(events: AsyncIterator[log.RunEvent], modes: frozenset[str]) -> AsyncIterator[bytes]:
+async def _frames(pages: AsyncGenerator[list[log.RunEvent]], modes: frozenset[str]) -> AsyncIterator[bytes]:
+    """Yield the frames of each page in large chunks."""
     wanted = {_event_name(mode) for mode in modes}
-    async for event in events:
-        name = event.event.partition("|")[0].partition("/")[0]
-        if not wanted or name in wanted or name in CONTROL_EVENTS:
-            yield sse.frame(event.event, event.data, event_id=str(event.seq))
+    async with aclosing(pages):
+        async for page in pages:
+            chunk = bytearray()
+            for event in page:
+                kind = log.kind_of(event.event)
+                if not wanted or kind in wanted or kind in CONTROL_EVENTS:
+                    chunk += sse.frame(event.event, event.data, event_id=str(event.seq))
+                if len(chunk) > CHUNK_BYTES:
+                    yield bytes(chunk)
+                    chunk.clear()
+            if chunk:
+                yield bytes(chunk)
 
 
 def _event_name(mode: str) -> str:

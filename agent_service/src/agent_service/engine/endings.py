@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from psycopg.types.json import Json
+
 from agent_service import checkpointing, database, webhooks
 from agent_service.engine import encoding, jobs, rows, run
 from agent_service.events import log
@@ -34,6 +36,22 @@ async def follow_up(
         # What it left stays for those who wait for it: its events and its result.
         await connection.execute(rows.QUERIES["drop_thread"], {"thread_id": ended.thread_id})
         await checkpointing.delete(connection, ended.thread_id)
+
+
+def values_of(ended: run.Run, outcome: run.Outcome, events: Sequence[tuple[str, str]]) -> rows.Row:
+    """Return the parameters of `end_run_at_once`."""
+    url = ended.webhook_url
+    return (
+        rows.ending_values(outcome)
+        | log.ending_values(ended.run_id, events)
+        | {
+            "resting": outcome.thread_status,
+            "values": None if outcome.values is None else encoding.storable(outcome.values),
+            "interrupts": None if outcome.interrupts is None else encoding.storable(outcome.interrupts),
+            "webhook_url": url,
+            "webhook": None if url is None else Json(webhooks.message(_webhook(ended)), dumps=encoding.dumps),
+        }
+    )
 
 
 async def promote(connection: database.Connection, leaving: run.Run) -> run.Run | None:

@@ -118,7 +118,6 @@ class Execution:
             psycopg.OperationalError: the database went away.
         """
         asked = self.claim.run
-        await self._say("metadata", {RUN_ID: asked.run_id, "attempt": asked.attempt})
         if not self.claim.resumed:
             await self._say_where("started")
         elif asked.attempt > 1:

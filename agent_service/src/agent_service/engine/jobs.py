@@ -2,10 +2,8 @@
 
 from collections.abc import Collection
 
-from pgqueuer.adapters.persistence.queries import Queries
-
 from agent_service import database
-from agent_service.engine import driver, run
+from agent_service.engine import rows, run
 
 LANE = "run"
 """Where the runs of all graphs stand whose number is not limited."""
@@ -18,8 +16,5 @@ def lane(graph_id: str, *, limited: Collection[str]) -> str:
 
 async def enqueue(connection: database.Connection, head: run.Run) -> None:
     """Queue a run in the transaction of the connection."""
-    queries = Queries(driver.TransactionDriver(connection))
-    wait = head.not_before - run.now()
-    await queries.enqueue(
-        head.lane, head.run_id.bytes, head.priority, wait if wait.total_seconds() > 0 else None
-    )
+    values = {"run_id": head.run_id, "lane": head.lane, "priority": head.priority, "due": head.not_before}
+    await connection.execute(rows.QUERIES["enqueue_run"], values)

@@ -24,22 +24,19 @@ class Leases:
     worker: str
     prompts: Mapping[str, str] = field(default_factory=dict)
     """Versions of the graphs' prompts, for those that have any in files."""
+    done: set[int] = field(default_factory=set)
+    """The jobs that went with the ends of their runs, until the queue asks."""
+
+    @property
+    def stored_prompts(self) -> Jsonb:
+        return Jsonb(dict(self.prompts))
 
     async def claim(self, run_id: UUID) -> run.Claim | None:
         """Take a run under a new epoch; nothing if it has ended."""
         row = await self._claimed(run_id)
         if row is None and await self._comes_due(run_id):
             row = await self._claimed(run_id)
-        if row is None:
-            return None
-        return run.Claim(
-            run=rows.run_from(row),
-            epoch=row["epoch"],
-            resumed=row["epoch_before"] is not None,
-            last_seq=row["last_seq"],
-            worked=row["worked"],
-            found=run.ThreadStatus(row["found"]),
-        )
+        return None if row is None else claim_from(row)
 
     async def note_beginning(self, claim: run.Claim) -> None:
         """Keep what undoing the run needs, before it writes its first word."""
@@ -74,6 +71,8 @@ class Leases:
             LeaseLost: another worker has the run.
         """
         run.check_move(claim.run.run_id, run.RunStatus.RUNNING, outcome.status)
+        if not claim.run.takes_its_thread and (ended := await self._end_at_once(claim, outcome, events)):
+            return ended
         async with self.pool.connection() as connection, connection.transaction():
             await connection.execute(rows.QUERIES["lock_thread"], {"thread_id": claim.run.thread_id})
             row = await _held(connection, "end_run", claim, **rows.ending_values(outcome))
@@ -84,6 +83,32 @@ class Leases:
                 await endings.follow_up(connection, ended, outcome=outcome, events=events)
             crashing.point("worker.in_end")
         return ended
+
+    async def _end_at_once(
+        self, claim: run.Claim, outcome: run.Outcome, events: Sequence[tuple[str, str]]
+    ) -> run.Run | None:
+        """End a run by one statement; nothing, if others wait behind it or it is taken back."""
+        ended = replace(claim.run, status=outcome.status, error=outcome.error, usage=[*outcome.usage])
+        job_id, manager_id = claim.job or (None, None)
+        values = {
+            "run_id": ended.run_id,
+            "thread_id": ended.thread_id,
+            "epoch": claim.epoch,
+            "job_id": job_id,
+            "manager_id": manager_id,
+        }
+        # The transaction is the statement: a death within it is one before it.
+        crashing.point("worker.in_end")
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(
+                rows.QUERIES["end_run_at_once"], values | endings.values_of(ended, outcome, events)
+            )
+            row = await cursor.fetchone()
+        if row is None:
+            return None
+        if job_id is not None:
+            self.done.add(job_id)
+        return replace(ended, updated_at=row["ended_at"], ended_at=row["ended_at"])
 
     async def release(
         self,
@@ -141,7 +166,7 @@ class Leases:
         return [orphan.run_id for orphan in orphans]
 
     async def _claimed(self, run_id: UUID) -> rows.Row | None:
-        values = {"run_id": run_id, "worker": self.worker, "prompts": Jsonb(dict(self.prompts))}
+        values = {"run_id": run_id, "worker": self.worker, "prompts": self.stored_prompts}
         async with self.pool.connection() as connection:
             cursor = await connection.execute(rows.QUERIES["claim_run"], values)
             return await cursor.fetchone()
@@ -163,6 +188,18 @@ class Leases:
             cursor = await connection.execute(rows.QUERIES["contenders"], waiting)
             first = await cursor.fetchone()
             return first is not None and first["run_id"] == run_id
+
+
+def claim_from(row: rows.Row, *, job: run.JobKey | None = None) -> run.Claim:
+    return run.Claim(
+        run=rows.run_from(row),
+        epoch=row["epoch"],
+        resumed=row["epoch_before"] is not None,
+        last_seq=row["last_seq"],
+        worked=row["worked"],
+        found=run.ThreadStatus(row["rested"]),
+        job=job,
+    )
 
 
 async def _held(connection: database.Connection, query: str, claim: run.Claim, **values: object) -> rows.Row:

@@ -75,7 +75,10 @@ SELECT
     %(run_id)s, thread_id, %(assistant_id)s, %(graph_id)s, %(owner)s, %(payload)s, %(metadata)s,
     %(multitask_strategy)s, %(priority)s, %(lane)s, now() + %(after)s, %(scheduled)s, %(webhook_url)s, %(key)s, %(digest)s
 FROM thread
-RETURNING {run}, pg_notify('mandate_threads', thread_id::text)
+RETURNING {run}, pg_notify('mandate_threads', thread_id::text), enqueue_run(run_id, lane, priority, not_before)
+
+-- name: enqueue_run
+SELECT enqueue_run(%(run_id)s, %(lane)s, %(priority)s, %(due)s)
 
 -- name: run_by_key
 SELECT {run} FROM runs WHERE owner = %(owner)s AND idempotency_key = %(key)s
@@ -132,17 +135,8 @@ WHERE run_id = %(run_id)s AND status = 'pending'
 RETURNING {run}
 
 -- name: claim_run
-UPDATE runs
-SET status = 'running', attempt = attempt + 1, epoch = nextval('run_epochs'), worker = %(worker)s,
-    started_at = coalesce(started_at, now()), updated_at = now(), claimed_at = now(),
-    prompt_version = coalesce(%(prompts)s ->> graph_id, prompt_version),
-    -- A worker that died took the rest of its time with it.
-    worked = worked + coalesce(CASE WHEN status = 'running' THEN updated_at - claimed_at END, '0')
-FROM (SELECT run_id, epoch FROM runs WHERE run_id = %(run_id)s FOR UPDATE) AS before
-WHERE runs.run_id = before.run_id AND status IN ('pending', 'running') AND NOT scheduled
-RETURNING {run}, worked, before.epoch AS epoch_before,
-    (SELECT resting FROM threads WHERE threads.thread_id = runs.thread_id) AS found,
-    (SELECT coalesce(max(seq), 0) FROM run_events WHERE run_events.run_id = runs.run_id) AS last_seq
+SELECT {run}, runs.worked, epoch_before, rested, last_seq
+FROM claim_run(%(run_id)s, %(worker)s, %(prompts)s) AS taken CROSS JOIN LATERAL (SELECT (held).*) AS runs
 
 -- name: release_run
 UPDATE runs
@@ -175,6 +169,13 @@ SET status = %(status)s, error = %(error)s, usage = %(usage)s, updated_at = now(
     prompt_version = coalesce(%(prompt_version)s, prompt_version)
 WHERE run_id = %(run_id)s AND epoch = %(epoch)s AND status = 'running'
 RETURNING {run}
+
+-- name: end_run_at_once
+SELECT ended_at FROM end_run_at_once(
+    %(run_id)s, %(epoch)s, %(thread_id)s, %(status)s, %(error)s, %(usage)s, %(prompt_version)s, %(resting)s,
+    %(values)s::jsonb, %(interrupts)s::jsonb, %(events)s::json, %(created_at)s, %(wakes)s, %(told)s,
+    %(webhook_url)s, %(webhook)s, %(job_id)s, %(manager_id)s
+) AS ended_at
 
 -- name: next_run
 SELECT {run} FROM runs

@@ -154,23 +154,38 @@ class RunQueue:
 
     async def _keep(self, submission: run.Submission) -> run.Run:
         lane = jobs.lane(submission.graph_id, limited=self.limited)
-        async with self.pool.connection() as connection, connection.transaction():
-            kept = await _insert_with_thread(connection, submission, lane=lane)
-            waiting = False
-            if kept is None:
-                thread = await _lock_thread(
-                    connection, submission.thread_id, owner=submission.owner, by_person=submission.by_person
-                )
-                waiting = submission.scheduled or await _make_room(connection, submission, thread)
-                if not waiting:
-                    # Behind another run nobody knows yet which interrupts there will be; the worker looks again.
-                    submission = _answering(submission, thread)
-                kept = await _insert(connection, submission, lane=lane)
-            # One that is scheduled has its job from the start; it asks for its place when that comes.
-            if submission.scheduled or not waiting:
-                await jobs.enqueue(connection, kept)
-            crashing.point("submission.before_commit")
-            return kept
+        async with self.pool.connection() as connection:
+            if submission.create_thread and submission.payload.command is None:
+                crashing.point("submission.before_commit")
+                if kept := await _insert_with_thread(connection, submission, lane=lane):
+                    return kept
+            async with connection.transaction():
+                kept = await _insert_on_thread(connection, submission, lane=lane)
+                crashing.point("submission.before_commit")
+                return kept
+
+
+async def _insert_on_thread(
+    connection: database.Connection, submission: run.Submission, *, lane: str
+) -> run.Run:
+    """Keep a run, and its job if it is to have one already; its thread is made if there is none."""
+    if submission.create_thread and (kept := await _insert_with_thread(connection, submission, lane=lane)):
+        if not submission.scheduled:
+            # A thread without a past has no interrupt that a command could answer.
+            _resolved(submission, pending=(), stands_before_a_step=False)
+        return kept
+    thread = await _lock_thread(
+        connection, submission.thread_id, owner=submission.owner, by_person=submission.by_person
+    )
+    waiting = submission.scheduled or await _make_room(connection, submission, thread)
+    if not waiting:
+        # Behind another run nobody knows yet which interrupts there will be; the worker looks again.
+        submission = _answering(submission, thread)
+    kept = await _insert(connection, submission, lane=lane)
+    # One that is scheduled has its job from the start; it asks for its place when that comes.
+    if submission.scheduled or not waiting:
+        await jobs.enqueue(connection, kept)
+    return kept
 
 
 async def _lock_thread(
@@ -244,19 +259,12 @@ def _resolved(
 async def _insert_with_thread(
     connection: database.Connection, submission: run.Submission, *, lane: str
 ) -> run.Run | None:
-    """Keep a run and the thread that is made for it; nothing if the thread is there already."""
-    if not submission.create_thread:
-        return None
+    """Keep a run with its job, and the thread that is made for it; nothing if the thread is there already."""
     thread = rows.occupying(submission)
     values = _values(submission, lane=lane) | {"about": thread["metadata"], "mandated": thread["mandated"]}
     cursor = await connection.execute(rows.QUERIES["insert_thread_and_run"], values)
     row = await cursor.fetchone()
-    if row is None:
-        return None
-    if not submission.scheduled:
-        # A thread without a past has no interrupt that a command could answer.
-        _resolved(submission, pending=(), stands_before_a_step=False)
-    return rows.run_from(row)
+    return None if row is None else rows.run_from(row)
 
 
 async def _insert(connection: database.Connection, submission: run.Submission, *, lane: str) -> run.Run:

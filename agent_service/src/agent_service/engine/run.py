@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from agent_service import exceptions
@@ -211,6 +211,13 @@ class Run:
         return None if named is None else UUID(named)
 
 
+class JobKey(NamedTuple):
+    """A job of the queue in one worker's hands."""
+
+    job_id: int
+    manager_id: UUID
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """A worker's hold on a run."""
@@ -228,6 +235,9 @@ class Claim:
 
     found: ThreadStatus
     """How the run before left the thread."""
+
+    job: JobKey | None = None
+    """By which the run came, if it is to go with the run's end."""
 
 
 class ExpiryStrategy(StrEnum):

@@ -11,12 +11,8 @@ from uuid import UUID
 import psycopg
 import structlog
 from langgraph.errors import GraphDrained
-from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.core.qm import QueueManager
-from pgqueuer.domain.models import Job, TracebackRecord
-from pgqueuer.domain.types import JOB_STATUS, JobId, QueueEntrypoint, QueueManagerId
-from pgqueuer.ports.repository import EntrypointExecutionParameter
-from pydantic import BaseModel
+from pgqueuer.domain.models import Job
 
 from agent_service import database, exceptions, webhooks
 from agent_service.engine import (
@@ -28,6 +24,7 @@ from agent_service.engine import (
     jobs,
     leases,
     metrics,
+    picking,
     pulse,
     queue,
     run,
@@ -72,97 +69,6 @@ class Work:
             self.task.cancel()
 
 
-_DELETION = '"operation" : "delete"'
-"""In the notification of pgqueuer's trigger."""
-
-
-class _Soonest(BaseModel):
-    queued: int
-    eligible: int
-    eta: timedelta | None
-
-
-class OwnJobs(Queries):
-    """A worker that slept past its lease does not remove the jobs that others took since.
-
-    What pgqueuer asks one by one whenever it wakes is asked at once here, and not twice.
-    """
-
-    manager: QueueManager
-    pause: timedelta
-    """Before jobs are asked for again that could not be taken, for want of room."""
-
-    has_backlog: bool = False
-    """There may be jobs that wait for others to end."""
-
-    _taken: int = 0
-    _is_exhausted: bool = False
-    _next_eta: timedelta | None = None
-    _queued: int = 0
-
-    def matters(self, notification: str) -> bool:
-        """Tell whether a change of the queue may mean work: a job that ended only makes room for others."""
-        return self.has_backlog or _DELETION not in notification
-
-    async def update_heartbeat(self, job_ids: list[JobId]) -> None:
-        """Leave it to the pulse, which a busy loop does not hold up."""
-
-    async def dequeue(
-        self,
-        batch_size: int,
-        entrypoints: dict[QueueEntrypoint, EntrypointExecutionParameter],
-        queue_manager_id: QueueManagerId,
-        global_concurrency_limit: int | None,
-        heartbeat_timeout: timedelta,
-    ) -> list[Job]:
-        if self._is_exhausted:
-            self._is_exhausted = False
-            return []
-        found = await super().dequeue(
-            batch_size, entrypoints, queue_manager_id, global_concurrency_limit, heartbeat_timeout
-        )
-        self._taken = len(found)
-        self._is_exhausted = 0 < len(found) < batch_size
-        return found
-
-    async def eligible_queued_work(self, entrypoints: list[QueueEntrypoint]) -> int:
-        table = self.qbq.qualified.queue_table
-        (row,) = await self.driver.fetch(
-            "SELECT count(*) AS queued, count(*) FILTER (WHERE execute_after <= now()) AS eligible,"  # noqa: S608
-            " min(execute_after) FILTER (WHERE execute_after > now()) - now() AS eta FROM ("
-            f"(SELECT execute_after FROM {table} WHERE status = 'queued' AND entrypoint = ANY($1)"
-            " AND execute_after <= now() LIMIT 1) UNION ALL"
-            f" (SELECT execute_after FROM {table} WHERE status = 'queued' AND entrypoint = ANY($1)"
-            " AND execute_after > now() ORDER BY execute_after LIMIT 1)) AS soonest",
-            entrypoints,
-        )
-        found = _Soonest.model_validate(row)
-        self._queued, self._next_eta = found.queued, found.eta
-        self.has_backlog = found.eligible > 0
-        # Jobs that came while the last ones were taken are taken at once.
-        self.manager.min_dequeue_poll_interval = timedelta(0) if self._taken else self.pause
-        return found.eligible
-
-    async def next_deferred_eta(self, entrypoints: list[QueueEntrypoint]) -> timedelta | None:  # noqa: ARG002 - its base's
-        return self._next_eta
-
-    async def queued_work(self, entrypoints: list[QueueEntrypoint]) -> int:  # noqa: ARG002 - its base's
-        return self._queued
-
-    async def log_jobs(self, job_status: list[tuple[Job, JOB_STATUS, TracebackRecord | None]]) -> None:
-        owned = set(await self._owned([job.id for job, _, _ in job_status]))
-        await super().log_jobs([entry for entry in job_status if entry[0].id in owned])
-
-    async def _owned(self, job_ids: list[JobId]) -> list[JobId]:
-        found = await self.driver.fetch(
-            f"SELECT id FROM {self.qbq.qualified.queue_table}"  # noqa: S608 - the name is pgqueuer's own
-            " WHERE id = ANY($1::bigint[]) AND queue_manager_id = $2",
-            job_ids,
-            self.manager.queue_manager_id,
-        )
-        return [JobId(int(str(row["id"]))) for row in found]
-
-
 @dataclass(slots=True, kw_only=True)
 class Worker:
     """One process's share of the work."""
@@ -189,13 +95,17 @@ class Worker:
 
     async def _manager(self) -> QueueManager:
         statements = driver.PoolDriver(self.pool, self.listener)
-        queries = OwnJobs(statements)
+        queries = picking.OwnJobs(statements)
         statements.matters = queries.matters
         manager = queries.manager = QueueManager(queries)
-        queries.pause = manager.min_dequeue_poll_interval
+        queries.leases, queries.claims, queries.pause = self.leases, {}, manager.min_dequeue_poll_interval
+
+        async def take_up(job: Job) -> None:
+            await self._take_up(job, queries)
+
         unlimited = dict.fromkeys(await _persist(self.leases.lanes), 0)
         for lane, limit in (unlimited | {jobs.LANE: self.total_concurrency or 0} | self.limits).items():
-            manager.entrypoint(lane, concurrency_limit=limit, accepts_context=False)(self._take_up)
+            manager.entrypoint(lane, concurrency_limit=limit, accepts_context=False)(take_up)
         return manager
 
     async def _take(self, manager: QueueManager) -> None:
@@ -226,10 +136,12 @@ class Worker:
                 if adopted := await self.leases.adopt_orphans():
                     _log.warning("runs.adopted", run_ids=[str(run_id) for run_id in adopted])
 
-    async def _take_up(self, job: Job) -> None:
-        assert job.payload is not None
-        run_id = UUID(bytes=job.payload)
-        claim = await _persist(lambda: self.leases.claim(run_id))
+    async def _take_up(self, job: Job, picked: picking.OwnJobs) -> None:
+        claim = picked.claims.pop(job.id, None)
+        if claim is None:
+            assert job.payload is not None
+            run_id = UUID(bytes=job.payload)
+            claim = await _persist(lambda: self.leases.claim(run_id))
         if claim is None:
             return
         with structlog.contextvars.bound_contextvars(

@@ -1,9 +1,9 @@
 """The events of runs: an append-only table, replayed from any place and followed live."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections import defaultdict, deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib import resources
@@ -50,6 +50,15 @@ RETRY_DELAY = timedelta(seconds=0.5)
 
 _ENDED = "!"
 
+NOTIFIED_BYTES = 7900
+"""A run's events that fit into one notification travel in it, so that no reader asks for them."""
+
+REMEMBERED = 8
+"""Notifications of a run that are kept for its readers; one who is further behind asks for a page."""
+
+_NOT_URGENT = "values"
+"""Whoever reads other kinds of events sees the first of each at once; every run has values."""
+
 QUERIES = database.load_queries(resources.files("agent_service.events").joinpath("queries.sql").read_text())
 
 log = structlog.get_logger(__name__)
@@ -84,6 +93,9 @@ class Pen:
     seq: int
     """Of the last event written."""
 
+    kinds: set[str] = field(default_factory=lambda: {_NOT_URGENT})
+    """Of events whose next one need not hurry."""
+
     on_lost: Callable[[], None] = field(default=_nothing)
     """Called when another worker has the run."""
 
@@ -91,11 +103,46 @@ class Pen:
     """Called when somebody asked for the run's end."""
 
 
+@dataclass(slots=True, kw_only=True)
+class Page:
+    """What there was of a run's events behind some place, at most so many."""
+
+    events: list[RunEvent] = field(default_factory=list)
+    unfinished: bool = False
+    """At that moment the run had not ended, nor was it taken back."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wanted:
     run_id: UUID
     after: int
-    page: "asyncio.Future[list[RunEvent]]"
+    page: "asyncio.Future[Page]"
+
+
+@dataclass(slots=True, kw_only=True)
+class _Told:
+    """One notification with events in it, read when the first reader wants them."""
+
+    before: int
+    """The sequence in front of the first."""
+
+    text: str
+    events: list[RunEvent] | None = None
+
+    def of(self, run_id: UUID) -> list[RunEvent]:
+        if self.events is None:
+            self.events = [
+                RunEvent(
+                    run_id=run_id,
+                    seq=seq,
+                    event=event,
+                    data=data,
+                    created_at=datetime.fromisoformat(created_at),
+                )
+                for seq, (event, data, created_at) in enumerate(orjson.loads(self.text), self.before + 1)
+            ]
+            self.text = ""
+        return self.events
 
 
 @dataclass(slots=True, kw_only=True)
@@ -105,10 +152,16 @@ class EventLog:
     pool: database.Pool
     _pending: list[tuple[Pen, RunEvent]] = field(default_factory=list, init=False)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _urgent: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _wanted: list[_Wanted] = field(default_factory=list, init=False)
     _paging: asyncio.Task[None] | None = field(default=None, init=False)
     _readers: dict[str, set[asyncio.Event]] = field(default_factory=lambda: defaultdict(set), init=False)
+    _fresh: dict[str, deque[_Told]] = field(default_factory=dict, init=False)
+    """What was told last of the runs that somebody reads here."""
+
+    _gaps: int = field(default=0, init=False)
+    """How often notifications may have been missed."""
 
     async def append(self, pen: Pen, event: str, data: str) -> None:
         """Write an event soon; wait only while PostgreSQL is far behind."""
@@ -116,6 +169,9 @@ class EventLog:
         item = RunEvent(run_id=pen.run_id, seq=pen.seq, event=event, data=data, created_at=datetime.now(UTC))
         self._pending.append((pen, item))
         self._arrived.set()
+        if (kind := kind_of(event)) not in pen.kinds:
+            pen.kinds.add(kind)
+            self._urgent.set()
         if len(self._pending) > BACKLOG:
             await self._write_pending()
 
@@ -130,34 +186,40 @@ class EventLog:
         """Write batches until cancelled."""
         while True:
             await self._arrived.wait()
+            self._urgent.clear()
             await self._write_pending()
-            await asyncio.sleep(BATCH_EVERY.total_seconds())
+            await wait(self._urgent, patience=BATCH_EVERY)
 
     async def read(self, run_id: UUID, *, after: int = 0) -> AsyncIterator[RunEvent]:
         """Yield the events behind `after`, then live ones, up to and including `end`."""
+        async with aclosing(self.pages(run_id, after=after)) as pages:
+            async for page in pages:
+                for event in page:
+                    yield event
+
+    async def pages(self, run_id: UUID, *, after: int = 0) -> AsyncGenerator[list[RunEvent]]:
+        """Yield the events behind `after`, then live ones, as many at a time as there are."""
         with self.waiting(run_id) as arrived:
-            unfinished = True
             while True:
                 arrived.clear()
-                page = await self._page(run_id, after)
-                for event in page:
-                    after = event.seq
-                    yield event
-                    if event.event == END:
-                        return
-                if not page:
-                    if not unfinished:
-                        return
-                    unfinished = await self._is_unfinished(run_id)
+                page = self._fresh_page(run_id, after) or await self._page(run_id, after)
+                if page.events:
+                    after = page.events[-1].seq
+                    yield page.events
+                if not page.unfinished and len(page.events) < PAGE_SIZE:
+                    return
                 # Whoever writes more, from now on or since the page was read, tells so.
-                if unfinished and len(page) < PAGE_SIZE:
+                if page.unfinished and len(page.events) < PAGE_SIZE:
                     await wait(arrived)
 
     async def ended(self, run_id: UUID) -> None:
         """Wait until a run has ended or is gone, without a look at its events."""
         with self.waiting(f"{run_id}{_ENDED}") as arrived:
+            gaps = self._gaps
             while await self._is_unfinished(run_id):
-                await wait(arrived, patience=ENDED_POLL)
+                if await wait(arrived, patience=ENDED_POLL) and gaps == self._gaps:
+                    return
+                gaps = self._gaps
                 arrived.clear()
 
     async def last(self, run_id: UUID, event: str) -> str | None:
@@ -167,15 +229,21 @@ class EventLog:
             row = await cursor.fetchone()
         return None if row is None else str(row["data"])
 
-    def wake(self, ids: str) -> None:
-        """Tell the readers of these runs or threads, separated by commas, that there is more."""
-        for name in ids.split(","):
-            for arrived in self._readers.get(name, ()):
-                arrived.set()
+    def wake(self, notification: str) -> None:
+        """Tell the readers of these runs or threads, separated by commas, that there is more, or what."""
+        ids, _, told = notification.partition("\n")
+        if told:
+            self._hand_over(ids.partition(",")[0], told)
+        self._wake(ids.split(","))
 
     def wake_all(self) -> None:
-        for name in tuple(self._readers):
-            self.wake(name)
+        self._gaps += 1
+        self._wake(tuple(self._readers))
+
+    def _wake(self, names: Iterable[str]) -> None:
+        for name in names:
+            for arrived in self._readers.get(name, ()):
+                arrived.set()
 
     @contextmanager
     def waiting(self, *ids: UUID | str) -> Iterator[asyncio.Event]:
@@ -191,13 +259,30 @@ class EventLog:
                 self._readers[name].discard(arrived)
                 if not self._readers[name]:
                     del self._readers[name]
+                    self._fresh.pop(name, None)
 
     async def _is_unfinished(self, run_id: UUID) -> bool:
         return bool(await database.read(self.pool, QUERIES["is_unfinished"], {"run_id": run_id}))
 
-    async def _page(self, run_id: UUID, after: int) -> list[RunEvent]:
+    def _fresh_page(self, run_id: UUID, after: int) -> Page | None:
+        """Return the events behind `after` of which notifications told, unless there are none."""
+        found: list[RunEvent] = []
+        for told in self._fresh.get(str(run_id), ()):
+            if told.before == after:
+                events = told.of(run_id)
+                found += events
+                after += len(events)
+        return Page(events=found, unfinished=found[-1].event != END) if found else None
+
+    def _hand_over(self, name: str, told: str) -> None:
+        if name in self._readers:
+            before, _, text = told.partition("\n")
+            fresh = self._fresh.setdefault(name, deque(maxlen=REMEMBERED))
+            fresh.append(_Told(before=int(before), text=text))
+
+    async def _page(self, run_id: UUID, after: int) -> Page:
         """Return a run's next events; readers that ask at the same time are answered by one query."""
-        page: asyncio.Future[list[RunEvent]] = asyncio.get_running_loop().create_future()
+        page: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
         self._wanted.append(_Wanted(run_id=run_id, after=after, page=page))
         if self._paging is None or self._paging.done():
             self._paging = asyncio.create_task(self._read_wanted())
@@ -217,15 +302,18 @@ class EventLog:
                     if not item.page.done():
                         item.page.set_result(page)
 
-    async def _pages(self, wanted: Sequence[_Wanted]) -> list[list[RunEvent]]:
+    async def _pages(self, wanted: Sequence[_Wanted]) -> list[Page]:
         values = {
             "run_ids": [item.run_id for item in wanted],
             "afters": [item.after for item in wanted],
             "limit": PAGE_SIZE,
         }
-        pages: list[list[RunEvent]] = [[] for _ in wanted]
+        pages = [Page() for _ in wanted]
         for row in await database.read(self.pool, QUERIES["read"], values):
-            pages[row.pop("place") - 1].append(RunEvent(**row))
+            page = pages[row.pop("place") - 1]
+            page.unfinished = row.pop("unfinished")
+            if row["run_id"] is not None:
+                page.events.append(RunEvent(**row))
         return pages
 
     async def _write_pending(self) -> None:
@@ -240,12 +328,12 @@ class EventLog:
         held = await self._insert(batch)
         crashing.point("events.after_write")
         for pen in {id(pen): pen for pen, _ in batch}.values():
-            if pen.run_id not in held:
+            if (pen.run_id, pen.epoch) not in held:
                 pen.on_lost()
-            elif held[pen.run_id]:
+            elif held[pen.run_id, pen.epoch]:
                 pen.on_cancel()
 
-    async def _insert(self, batch: Sequence[tuple[Pen, RunEvent]]) -> dict[UUID, str | None]:
+    async def _insert(self, batch: Sequence[tuple[Pen, RunEvent]]) -> dict[tuple[UUID, int], str | None]:
         """Write the events of the runs that are still held, and return those with what was asked of them."""
         items = [
             {
@@ -259,12 +347,14 @@ class EventLog:
             for pen, item in batch
         ]
         # One text: psycopg quotes the items of arrays one by one, in Python.
-        values = {"batch": orjson.dumps(items).decode()}
+        values = {"batch": orjson.dumps(items).decode(), "told": orjson.dumps(_told_of(batch)).decode()}
         while True:
             try:
                 async with self.pool.connection() as connection:
                     cursor = await connection.execute(QUERIES["write"], values)
-                    return {row["run_id"]: row["cancel_action"] for row in await cursor.fetchall()}
+                    return {
+                        (row["run_id"], row["epoch"]): row["cancel_action"] for row in await cursor.fetchall()
+                    }
             except (psycopg.OperationalError, PoolTimeout):
                 log.warning("events.database_away", events=len(batch), exc_info=True)
             await asyncio.sleep(RETRY_DELAY.total_seconds())
@@ -272,12 +362,17 @@ class EventLog:
 
 async def end(connection: database.Connection, run_id: UUID, events: Sequence[tuple[str, str]]) -> None:
     """Write a run's last events and `end` in the transaction that ends the run."""
-    await _close(connection, run_id, [*events, (END, "{}")], wakes=ending(run_id))
+    await connection.execute(QUERIES["close"], {"run_id": run_id} | ending_values(run_id, events))
 
 
 async def keep(connection: database.Connection, run_id: UUID, events: Sequence[tuple[str, str]]) -> None:
     """Write events in the transaction of somebody who holds the run's row."""
-    await _close(connection, run_id, events, wakes=str(run_id))
+    await connection.execute(QUERIES["close"], {"run_id": run_id} | _closing(events, wakes=str(run_id)))
+
+
+def kind_of(event: str) -> str:
+    """Return the stream mode of an event, without a subgraph's names and what it says of a message."""
+    return event.partition("|")[0].partition("/")[0]
 
 
 def ending(run_id: UUID) -> str:
@@ -285,18 +380,46 @@ def ending(run_id: UUID) -> str:
     return f"{run_id},{run_id}{_ENDED}"
 
 
-async def _close(
-    connection: database.Connection, run_id: UUID, events: Sequence[tuple[str, str]], *, wakes: str
-) -> None:
-    values = {"run_id": run_id, "events": [name for name, _ in events], "data": [data for _, data in events]}
-    await connection.execute(QUERIES["close"], values | {"wakes": wakes})
+def ending_values(run_id: UUID, events: Sequence[tuple[str, str]]) -> dict[str, object]:
+    """Return a run's last events and `end`, as the parameters of a statement."""
+    return _closing([*events, (END, "{}")], wakes=ending(run_id))
 
 
-async def wait(arrived: asyncio.Event, *, patience: timedelta = SAFETY_POLL) -> None:
-    """Wait for a notification, or until it is time to look without one."""
+def _closing(events: Sequence[tuple[str, str]], *, wakes: str) -> dict[str, object]:
+    at = datetime.now(UTC)
+    return {
+        "events": orjson.dumps(events).decode(),
+        "created_at": at,
+        "wakes": wakes,
+        "told": _told([(name, data, at) for name, data in events], room=len(wakes)),
+    }
+
+
+def _told_of(batch: Sequence[tuple[Pen, RunEvent]]) -> dict[str, str]:
+    """Return the notification of each run's events."""
+    of_runs: dict[str, list[RunEvent]] = defaultdict(list)
+    for pen, item in batch:
+        of_runs[f"{pen.run_id} {pen.epoch}"].append(item)
+    told = {}
+    for name, items in of_runs.items():
+        run_id = str(items[0].run_id)
+        events = _told([(item.event, item.data, item.created_at) for item in items], room=len(run_id))
+        told[name] = f"{run_id}\n{items[0].seq - 1}\n{events}" if events else run_id
+    return told
+
+
+def _told(events: Sequence[tuple[str, str, datetime]], *, room: int) -> str | None:
+    """Return the events as a notification tells them behind their ids, if there is room for them."""
+    told = orjson.dumps(events)
+    return told.decode() if len(told) + room + len(str(2**63)) < NOTIFIED_BYTES else None
+
+
+async def wait(arrived: asyncio.Event, *, patience: timedelta = SAFETY_POLL) -> bool:
+    """Wait for a notification, or until it is time to look without one; tell whether it came."""
     with suppress(TimeoutError):
         async with asyncio.timeout(patience.total_seconds()):
-            await arrived.wait()
+            return await arrived.wait()
+    return False
 
 
 @asynccontextmanager

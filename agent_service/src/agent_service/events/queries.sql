@@ -16,33 +16,37 @@ WITH batch AS (
     FROM batch JOIN held USING (run_id, epoch)
     ON CONFLICT DO NOTHING
 ), notified AS (
-    SELECT pg_notify('mandate_events', string_agg(run_id::text, ',')) AS sent FROM held HAVING count(*) > 0
+    SELECT run_id, pg_notify('mandate_events', %(told)s::json ->> concat(run_id, ' ', epoch)) FROM held
 )
-SELECT held.run_id, held.cancel_action FROM held CROSS JOIN notified
+SELECT run_id, epoch, cancel_action FROM held JOIN notified USING (run_id)
 
 -- name: close
 WITH batch AS (
-    SELECT * FROM unnest(%(events)s::text[], %(data)s::text[]) WITH ORDINALITY AS item (event, data, place)
+    SELECT item ->> 0 AS event, item ->> 1 AS data, place
+    FROM json_array_elements(%(events)s::json) WITH ORDINALITY AS items (item, place)
 ), written AS (
-    INSERT INTO run_events (run_id, seq, event, data)
-    SELECT
-        %(run_id)s,
-        (SELECT coalesce(max(seq), 0) FROM run_events WHERE run_id = %(run_id)s) + place,
-        event,
-        data
-    FROM batch
+    INSERT INTO run_events (run_id, seq, event, data, created_at)
+    SELECT %(run_id)s, before + place, event, data, %(created_at)s
+    FROM (SELECT coalesce(max(seq), 0) AS before FROM run_events WHERE run_id = %(run_id)s) AS earlier, batch
 )
-SELECT pg_notify('mandate_events', %(wakes)s)
+SELECT pg_notify(
+    'mandate_events',
+    CASE WHEN %(told)s::text IS NULL THEN %(wakes)s::text ELSE concat_ws(E'\n', %(wakes)s, before, %(told)s) END
+)
+FROM (SELECT coalesce(max(seq), 0) AS before FROM run_events WHERE run_id = %(run_id)s) AS earlier
 
 -- name: read
-SELECT place, page.*
+SELECT
+    place,
+    EXISTS (SELECT FROM runs WHERE runs.run_id = wanted_id AND status IN ('pending', 'running')) AS unfinished,
+    page.*
 FROM unnest(%(run_ids)s::uuid[], %(afters)s::bigint[]) WITH ORDINALITY AS wanted (wanted_id, after, place)
-CROSS JOIN LATERAL (
+LEFT JOIN LATERAL (
     SELECT run_id, seq, event, data, created_at FROM run_events
     WHERE run_id = wanted_id AND seq > after
     ORDER BY seq
     LIMIT %(limit)s
-) AS page
+) AS page ON true
 ORDER BY place, seq
 
 -- name: last
