@@ -1,5 +1,6 @@
 """The demo's job of three agents, each with its own account: conditions, then tests, then solutions."""
 
+import json
 import time
 from typing import Any
 
@@ -9,7 +10,6 @@ import psycopg
 from stack import job, ledger
 
 SLUG = "lists-and-loops"
-STEPS_PER_TASK = 2
 COUNT = 3
 
 
@@ -23,7 +23,7 @@ def do(http: httpx.Client, database: psycopg.Connection, *, by: str, within: flo
     answer = http.post("/api/practice/chains/", json=task)
     job.expect(answer, httpx.codes.ACCEPTED)
     chain = answer.json()
-    say(f"{by} lets three agents write: {task}")
+    say(f"{by} lets three agents write, by {json.dumps(task)}: chain {chain['chain_id']}")
     deadline = time.monotonic() + within
     followed: set[str] = set()
     while waiting := [step for step in chain["steps"] if step["run_id"] not in followed]:
@@ -31,10 +31,11 @@ def do(http: httpx.Client, database: psycopg.Connection, *, by: str, within: flo
             _follow(http, database, step, deadline=deadline, say=say)
             followed.add(step["run_id"])
         chain = http.get(f"/api/practice/chains/{chain['chain_id']}/").json()
-    if len(chain["steps"]) != 1 + STEPS_PER_TASK * COUNT:
-        raise job.JobError(f"the chain ended after {len(chain['steps'])} steps", blamed="django")
+    solved = {step["task_id"]: step["verified"] for step in chain["steps"] if step["kind"] == "solution"}
+    if len(solved) != COUNT:
+        raise job.JobError(f"{len(solved)} of {COUNT} tasks came as far as a solution", blamed="django")
     accounts = {call.agent for run_id in followed for call in ledger.calls(database, run_id)}
-    verified = sum(step["kind"] == "solution" and step["verified"] for step in chain["steps"])
+    verified = sum(solved.values())
     return f"demo: completed: {len(followed)} runs of {len(accounts)} agents, {verified} solutions verified"
 
 
@@ -44,7 +45,8 @@ def _follow(
     if step["run_id"] is None:
         raise job.JobError(f"{step['kind']} could not begin: {step['refused']}", blamed="django")
     about = "the lesson" if step["task_id"] is None else f"task {step['task_id']}"
-    say(f"chain: {step['kind']} of {about}: run {step['run_id']}")
+    again = ", again after a failed check" if step["round"] > 1 else ""
+    say(f"chain: {step['kind']} of {about}{again}: run {step['run_id']}")
     watch = job.Watch(http=http, database=database, run_id=step["run_id"], say=say, deadline=deadline)
     run = watch.follow()
     if run["status"] != "completed":

@@ -1,5 +1,6 @@
 """The demo's comparison: the same task on a model of each provider, side by side."""
 
+import json
 import os
 import time
 from typing import Any
@@ -28,9 +29,10 @@ def do(http: httpx.Client, database: psycopg.Connection, *, by: str, within: flo
     answer = http.post("/api/agents/comparisons/", json=body)
     job.expect(answer, httpx.codes.ACCEPTED)
     started = answer.json()
-    say(f"{by} gives {given} to {len(models)} models: comparison {started['comparison_id']}")
+    say(f"{by} gives {json.dumps(given)} to {len(models)} models: comparison {started['comparison_id']}")
     deadline = time.monotonic() + within
-    for run_id in started["run_ids"]:
+    for model, run_id in zip(models, started["run_ids"], strict=True):
+        say(f"{model}: run {run_id}")
         job.Watch(http=http, database=database, run_id=run_id, say=say, deadline=deadline).follow()
     where = f"/api/agents/comparisons/{started['comparison_id']}/"
     found = http.get(where)

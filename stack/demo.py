@@ -87,8 +87,10 @@ def _do(
             return do(http, database, by=login.username, within=within, say=steps.say)
     except (job.JobError, httpx.HTTPError) as error:
         blamed = error.blamed if isinstance(error, job.JobError) else "django"
-        tails = [process.tail() for process in started if process.name == blamed]
-        raise DemoError(f"after {steps.latest!r}: {error}\nThe end of {blamed}'s log:\n{tails[0]}") from None
+        tails = [
+            f"\nThe end of {blamed}'s log:\n{process.tail()}" for process in started if process.name == blamed
+        ]
+        raise DemoError(f"after {steps.latest!r}: {error}{''.join(tails)}") from None
 
 
 def _layout(databases: assembly.Databases, folder: state.Folder, providers: Sequence[str]) -> services.Layout:

@@ -13,6 +13,7 @@ from stack import ledger
 
 AGENT = "practice-author"
 ENDED = frozenset({"completed", "failed", "cancelled"})
+PROBLEM = "application/problem+json"
 SHOWN = 100
 """Characters of arguments and answers that are printed."""
 
@@ -22,10 +23,10 @@ Say = Callable[[str], None]
 class JobError(Exception):
     """A step did not go as it should."""
 
-    def __init__(self, message: str, *, blamed: str) -> None:
+    def __init__(self, message: str, *, blamed: str | None) -> None:
         super().__init__(message)
         self.blamed = blamed
-        """The process whose log will tell more."""
+        """The process whose log will tell more, if any will."""
 
 
 def do(http: httpx.Client, database: psycopg.Connection, *, by: str, within: float, say: Say) -> str:
@@ -188,7 +189,13 @@ def expect(answer: httpx.Response, status: int) -> None:
     """Raise what was answered instead of `status`."""
     if answer.status_code != status:
         asked = f"{answer.request.method} {answer.request.url.path}"
-        raise JobError(f"{asked} answered {answer.status_code}: {answer.text[:1000]}", blamed="django")
+        told = answer.text[:1000]
+        if answer.is_client_error and answer.headers.get("content-type") == PROBLEM:
+            told = answer.json()["detail"]
+        raise JobError(
+            f"{asked} answered {answer.status_code}: {told}",
+            blamed=None if answer.is_client_error else "django",
+        )
 
 
 def short(value: Any) -> str:

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -85,7 +86,10 @@ def test_the_demo_does_the_main_job_and_stops_what_it_started(folder, capsys):
             id="chain",
         ),
         pytest.param(
-            "compare", "demo: completed: 3 models compared, 9 tasks drafted", "first token", id="compare"
+            "compare",
+            "demo: completed: 3 models compared, 9 tasks drafted",
+            r"claude-sonnet-4-6 .* s +\d+\+\d+ +0\.0\d+ +3$",
+            id="compare",
         ),
     ],
 )
@@ -94,7 +98,7 @@ def test_the_demo_does_other_jobs(folder, capsys, job, last, shown):
 
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == last
-    assert any(shown in line for line in lines)
+    assert any(re.search(shown, line) for line in lines)
 
 
 def test_the_demo_answers_a_question_with_its_citations(folder, capsys):
