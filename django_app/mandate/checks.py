@@ -11,7 +11,7 @@ from django.db import ProgrammingError
 from django.utils.module_loading import import_string
 
 from mandate import conf, models
-from mandate.tools import declaration, registry
+from mandate.tools import declaration, registry, reviewing
 
 
 @register("mandate")
@@ -24,6 +24,23 @@ def check_tools(*, app_configs: Sequence[AppConfig] | None = None, **_: Any) -> 
         for tool in registry.declared().values()
         if chosen is None or _app_label(tool) in chosen
         for message in (*_check_scope(tool), *_check_permission(tool, known), *_check_record(tool))
+    ]
+
+
+@register("mandate")
+def check_reviews(**_: Any) -> list[CheckMessage]:
+    """Look for drafts that nobody but superusers could publish."""
+    known = known_permissions()
+    return [
+        Error(
+            f"Reviewing drafts of {model._meta.label} needs the permission {rule.permission!r}, "  # noqa: SLF001
+            "which no model defines: nobody but superusers could publish them.",
+            hint="Write 'app_label.codename' of a permission in a model's Meta.",
+            obj=rule.publish,
+            id="mandate.E004",
+        )
+        for model, rule in reviewing.declared().items()
+        if rule.permission not in known
     ]
 
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from mandate import conf, fakes, models, tokens
 from mandate.services import agents, approvals, runs, tool_calls
-from mandate.tools import registry, scopes, topics
+from mandate.tools import registry, reviewing, scopes, topics
 from shared_schemas import keys
 from shared_schemas.runs import Decision, RunStatus
 from shared_schemas.tools import Effect, Limits, ToolCallAnswer, ToolCallRequest
@@ -129,8 +129,9 @@ def agent_service() -> Iterator[fakes.FakeAgentService]:
 
 @contextlib.contextmanager
 def temporary_tools() -> Iterator[None]:
-    """Forget at the end which tools, records of models and topics were declared inside."""
+    """Forget at the end which tools, records of models, rules of drafts and topics were declared inside."""
     before, before_scopes = set(registry.declared()), set(scopes.declared())
+    before_rules = set(reviewing.declared())
     # Mandate's own are declared by modules that may be imported inside for the first time.
     before_topics = {*topics.declared(), runs.SUBMIT, runs.RESUME, runs.CANCEL}
     try:
@@ -140,5 +141,7 @@ def temporary_tools() -> Iterator[None]:
             registry.unregister(name)
         for model in set(scopes.declared()) - before_scopes:
             scopes.forget(model)
+        for owned in set(reviewing.declared()) - before_rules:
+            reviewing.forget(owned)
         for topic in set(topics.declared()) - before_topics:
             topics.forget(topic)

@@ -74,7 +74,8 @@ def drafts_page(request: HttpRequest, kind: str) -> HttpResponse:
     may_review = selectors.may_review(model, by)
     given = request.GET.copy()
     given.setdefault("status", AiStatus.DRAFT.value)
-    chosen = filters.Drafts(given, queryset=selectors.visible_to(model, by), shows_all=may_review)
+    visible = selectors.with_origin(selectors.visible_to(model, by))
+    chosen = filters.Drafts(given, queryset=visible, shows_all=may_review)
     paged = Paginator(chosen.qs.order_by("pk"), PER_PAGE).get_page(request.GET.get("page"))
     given.pop("page", None)
     context = {

@@ -25,6 +25,10 @@ class Edit(forms.Form):
         }
         made = schema_fields.of(schema, given=arguments)
         self.names = list(made)
+        for field in made.values():
+            # Of a text that may be empty, nothing written is a value.
+            if isinstance(field, schema_fields.Text) and not field.min_length:
+                field.required = False
         self.fields |= {_PREFIX + name: field for name, field in made.items()}
 
     def given(self) -> dict[str, Any]:

@@ -53,33 +53,38 @@ def may_review(model: type[AgentOwned], user: AbstractUser) -> bool:
 
 
 def visible_to(model: type[AgentOwned], user: AbstractUser) -> QuerySet[AgentOwned]:
-    """Return what agents made: all of it for those who review it, else what the person's own runs touched.
-
-    Each has `made_in`, the run that first touched it, and `made_for`, the person it acted for.
-    """
+    """Return what agents made: all of it for those who review it, else what the person's own runs touched."""
     made: QuerySet[AgentOwned] = model._default_manager.filter(ai_user__mandate_agent__isnull=False)  # noqa: SLF001 - Django's public name
-    touching = models.ToolCallLink.objects.filter(
-        content_type=ContentType.objects.get_for_model(model),
-        object_id=Cast(OuterRef("pk"), django_models.CharField()),
-    )
-    first = touching.order_by("tool_call__created_at")
-    of_run: Mapping[str, Any] = {
+    if may_review(model, user):
+        return made
+    return made.filter(Exists(_touches(model).filter(tool_call__run__started_by=user.pk)))
+
+
+def with_origin(made: QuerySet[AgentOwned]) -> QuerySet[AgentOwned]:
+    """Give each record `made_in`, the run that first touched it, and `made_for`, the person that one acted for."""
+    first = _touches(made.model).order_by("tool_call__created_at")
+    origin: Mapping[str, Any] = {
         "made_in": Subquery(first.values("tool_call__run")[:1]),
         "made_for": Subquery(first.values("tool_call__run__started_by")[:1]),
     }
-    made = made.annotate(**of_run)
-    own = Exists(touching.filter(tool_call__run__started_by=user.pk))
-    return made if may_review(model, user) else made.filter(own)
+    return made.annotate(**origin)
+
+
+def _touches(model: type[AgentOwned]) -> QuerySet[models.ToolCallLink]:
+    return models.ToolCallLink.objects.filter(
+        content_type=ContentType.objects.get_for_model(model),
+        object_id=Cast(OuterRef("pk"), django_models.CharField()),
+    )
 
 
 def find(model: type[AgentOwned], pk: str, *, user: AbstractUser) -> AgentOwned:
-    """Return a record of an agent's that a person may see, whatever was decided about it.
+    """Return a record of an agent's that a person may see, with its origin, whatever was decided about it.
 
     Raises:
         RequestRefused: NOT_FOUND.
     """
     try:
-        return visible_to(model, user).get(pk=pk)
+        return with_origin(visible_to(model, user)).get(pk=pk)
     except (model.DoesNotExist, ValueError, ValidationError):
         # A key of another form than the model's is nobody's.
         raise exceptions.RequestRefused(ErrorCode.NOT_FOUND, "There is no such draft.") from None

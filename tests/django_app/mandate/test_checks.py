@@ -1,6 +1,8 @@
 import pytest
 
 from mandate import checks, models, testing, tools
+from mandate.tools import reviewing
+from practice.models import Task
 
 
 def ids(messages):
@@ -15,6 +17,20 @@ def test_a_tool_without_a_scope_is_found(declare):
     declare(scope="")
 
     assert ids(checks.check_tools()) == ["mandate.E001"]
+
+
+def test_drafts_that_nobody_could_publish_are_found():
+    known = reviewing.declared()[Task]
+    reviewing.forget(Task)
+    try:
+        tools.publishes(Task, permission="practice.fly")(known.publish)
+        found = checks.check_reviews()
+    finally:
+        reviewing.forget(Task)
+        tools.publishes(Task, permission=known.permission, preview=known.preview)(known.publish)
+
+    assert ids(found) == ["mandate.E004"]
+    assert checks.check_reviews() == []
 
 
 @pytest.mark.parametrize("permission", ["auth.fly", "nothing", "practice.add_group"])

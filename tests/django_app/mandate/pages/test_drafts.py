@@ -2,10 +2,11 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.urls import reverse
 
-from mandate import models, testing
+from mandate import models, testing, tools
 from mandate.models import AiStatus
 from mandate.pages import safety
 from mandate.services import drafts
+from mandate.tools import reviewing
 from practice import agent_tools
 from practice.models import Module, Task
 
@@ -280,3 +281,35 @@ def test_what_an_agent_wrote_is_text(page, draft, reviewer):
         assert "<script>alert" not in content
         assert "<img" not in content
         assert response.headers["Content-Security-Policy"] == safety.POLICY
+
+
+@pytest.fixture
+def without_rule():
+    """The model as it is where no app says what publishing means."""
+    rule = reviewing.declared()[Task]
+    reviewing.forget(Task)
+    yield
+    tools.publishes(Task, permission=rule.permission, preview=rule.preview)(rule.publish)
+
+
+@pytest.mark.usefixtures("without_rule")
+def test_without_a_rule_publishing_is_approving_by_who_may_change_the_record(send, draft, user):
+    task = draft(verified=False)
+    user.user_permissions.add(Permission.objects.get(codename="change_task"))
+
+    send(task, "publish", title="Sum", comment="Fine.")
+
+    task.refresh_from_db()
+    assert (task.title, task.ai_status, task.active) == ("Sum", AiStatus.APPROVED, False)
+    assert models.DraftReview.objects.get().comment == "Fine."
+
+
+def test_the_question_about_a_draft_leads_to_it(page, draft, user):
+    task = draft()
+    agent = testing.make_agent("publish_task")
+    Task.objects.update(ai_user=agent.user)
+    testing.call_tool("publish_task", {"task_id": task.pk}, run=testing.start_run(agent, by=user))
+
+    content = page("mandate-approval-page", models.Approval.objects.get().pk).content.decode()
+
+    assert f'href="{reverse("mandate-draft-page", args=[KIND, task.pk])}"' in content

@@ -55,6 +55,7 @@ def test_what_nobody_touched_is_what_was_asked_for():
     ("name", "sent", "value"),
     [
         pytest.param("title", " Sum ", " Sum ", id="text to the letter"),
+        pytest.param("title", "", "", id="no text"),
         pytest.param("weight", "2", 2.0, id="number"),
         pytest.param("public", None, False, id="no"),
         pytest.param("sure", "False", False, id="no instead of nothing"),
