@@ -22,6 +22,8 @@ def story(author):
         author.decide(approval["approval_id"], comment="Fits the lesson.").raise_for_status()
     author.wait(finished, "completed")
     [asked] = author.approvals(waiting)
+    drafted = author.run(finished)["result"]["tasks"]
+    drafts = "/agents/drafts/practice.task/"
     return {
         "start": "/agents/practice-author/start/",
         "runs": "/agents/runs/",
@@ -29,6 +31,9 @@ def story(author):
         "waiting": f"/agents/runs/{waiting}/",
         "approvals": "/agents/approvals/",
         "approval": f"/agents/approvals/{asked['approval_id']}/",
+        "drafts": drafts,
+        "draft": f"{drafts}record/{drafted[-1]['id']}/",
+        "chains": "/practice/chains/",
     }
 
 

@@ -92,7 +92,7 @@ def test_the_estimate_follows_what_is_filled_in(catalogue, open_page, author, st
     expect(estimate).to_have_text("about 0.1200")
     expect(reader.page.locator("#unknown")).to_be_hidden()
     reader.page.locator("input[value='gpt-4.1']").check()
-    expect(reader.page.locator("#unknown")).to_contain_text("nothing of gpt-4.1 has finished")
+    expect(reader.page.locator("#unknown")).to_contain_text("of gpt-4.1 nobody knows yet")
     reader.page.locator("input[value='gpt-4.1-mini']").uncheck()
 
     expect(estimate).to_have_text("not known")

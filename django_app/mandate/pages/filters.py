@@ -111,10 +111,13 @@ class Drafts(django_filters.FilterSet):
     """By status, agent, person, check and words; of one model, which its queryset tells."""
 
     status = django_filters.ChoiceFilter(
-        field_name="ai_status", choices=AiStatus.choices, empty_label="any status"
+        field_name="ai_status", choices=AiStatus.choices, empty_label="any status", label="Status"
     )
     agent = django_filters.ModelChoiceFilter(
-        field_name="ai_user__mandate_agent", queryset=models.Agent.objects.all(), empty_label="any agent"
+        field_name="ai_user__mandate_agent",
+        queryset=models.Agent.objects.all(),
+        empty_label="any agent",
+        label="Agent",
     )
     person = django_filters.CharFilter(method="of_person", label="Made for")
     checked = django_filters.ChoiceFilter(

@@ -99,11 +99,11 @@ class Start(forms.Form):
             return name
         known = self.costs[name]
         return format_html(
-            '{} <span class="count" data-each="{}">about <span>{}</span> by {} finished</span>',
+            '{} <span class="count" data-each="{}">about <span>{}</span> {}</span>',
             name,
             known.each,
             (known.each * self._size()).quantize(_MOST_PLACES),
-            known.runs,
+            f"by {known.runs} finished" if known.runs else "by its price",
         )
 
 
@@ -112,7 +112,7 @@ class Estimate:
     """What the chosen models' runs would cost."""
 
     total: Decimal | None
-    """Of those models that have finished runs; nothing where none has."""
+    """Of those models of which it is known; nothing where it is of none."""
 
     unknown: list[str]
     """The other models."""

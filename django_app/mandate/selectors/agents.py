@@ -7,11 +7,12 @@ from typing import Any
 
 from django.contrib.auth.models import AbstractUser
 from django.core.cache import cache
-from django.db.models import Case, Count, IntegerField, Sum, Value, When
+from django.db.models import Case, Count, Exists, IntegerField, OuterRef, QuerySet, Sum, Value, When
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
 from mandate import agent_client, models
+from mandate.selectors import catalogue
 from mandate.tools import choosing
 from shared_schemas.runs import RunStatus
 
@@ -23,12 +24,13 @@ _NUMBER = "^[1-9][0-9]{0,5}$"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsualCost:
-    """What finished runs of one agent with one model cost on average."""
+    """What runs of one agent with one model cost on average."""
 
     each: Decimal
     """For one of what the agent makes, where the project says that the cost grows with a number; else of a run."""
 
     runs: int
+    """How many finished runs tell it; none, where it is the model's price of what other models used."""
 
 
 def may_start(agent: models.Agent, user: AbstractUser) -> bool:
@@ -57,15 +59,28 @@ def input_schema(agent: models.Agent, *, by: AbstractUser) -> dict[str, Any]:
 
 
 def usual_costs(agent: models.Agent, schema: Mapping[str, Any]) -> dict[str, UsualCost]:
-    """Return what the agent's finished runs cost, by model; `schema` is that of its input."""
-    done = models.Run.objects.filter(agent=agent, status=RunStatus.COMPLETED, cost__isnull=False)
+    """Return what the agent's finished runs cost, by model; `schema` is that of its input.
+
+    Of a model that has a price and no finished run, it is that of the tokens which other models used.
+    """
+    done = models.Run.objects.filter(agent=agent, status=RunStatus.COMPLETED).order_by()
+    sized = done.annotate(size=_size(agent, schema))
     rows = (
-        done.order_by()
-        .annotate(size=_size(agent, schema))
-        .values_list("model")
-        .annotate(Sum("cost"), Sum("size"), Count("pk"))
+        sized.filter(cost__isnull=False).values_list("model").annotate(Sum("cost"), Sum("size"), Count("pk"))
     )
-    return {model: UsualCost(each=cost / size, runs=runs) for model, cost, size, runs in rows}
+    known = {model: UsualCost(each=cost / size, runs=runs) for model, cost, size, runs in rows}
+    told = sized.filter(Exists(models.ModelUsage.objects.filter(run=OuterRef("pk"))))
+    return _by_price(done, made=told.aggregate(Sum("size"))["size__sum"]) | known
+
+
+def _by_price(done: QuerySet[models.Run], *, made: int | None) -> dict[str, UsualCost]:
+    tokens = models.ModelUsage.objects.filter(run__in=done.values("pk")).aggregate(
+        input_tokens=Sum("input_tokens"), output_tokens=Sum("output_tokens")
+    )
+    if not made or tokens["input_tokens"] is None:
+        return {}
+    prices = catalogue.prices()
+    return {model: UsualCost(each=price.of(**tokens) / made, runs=0) for model, price in prices.items()}
 
 
 def _size(agent: models.Agent, schema: Mapping[str, Any]) -> Case | Value:

@@ -109,6 +109,21 @@ def test_the_usual_cost_is_that_of_one_of_what_is_made(agent, finished):
     assert costs["gpt-b"] == agents.UsualCost(each=Decimal("0.3"), runs=1)
 
 
+def test_a_model_that_has_not_run_is_estimated_by_its_price(agent, finished, settings):
+    prices = {name: {"input": "1", "output": "2"} for name in ("gpt-a", "gpt-b")}
+    settings.MANDATE = settings.MANDATE | {"MODEL_PRICES": prices}
+    finished({"count": 2}, "0.50")
+    run = models.Run.objects.get()
+    models.ModelUsage.objects.create(
+        run=run, segment=1, model="gpt-a", calls=3, input_tokens=600_000, output_tokens=200_000
+    )
+
+    costs = agents.usual_costs(agent, SIZED)
+
+    assert costs["gpt-a"] == agents.UsualCost(each=Decimal("0.25"), runs=1)
+    assert costs["gpt-b"] == agents.UsualCost(each=Decimal("0.5"), runs=0)
+
+
 @pytest.mark.parametrize(
     ("count", "total"),
     [
