@@ -9,8 +9,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 MODELS = ["gpt-4.1-mini", "gpt-4.1"]
 KEEP = """
-    INSERT INTO mandate_cataloguemodel (name, provider, base_url, fallback, enabled)
-    VALUES (%s, 'openai', '', '', true) RETURNING name
+    INSERT INTO mandate_cataloguemodel (name, provider, base_url, fallback, enabled, use_responses_api)
+    VALUES (%s, 'openai', '', '', true, false) RETURNING name
 """
 FORGET = "DELETE FROM mandate_cataloguemodel RETURNING name"
 COMPARED = "SELECT model FROM mandate_run WHERE comparison_id = (SELECT max(id) FROM mandate_comparison)"
