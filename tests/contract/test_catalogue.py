@@ -91,17 +91,20 @@ def test_the_catalogues_fallback_answers_and_is_paid_for_a_model_that_is_away(
 
 
 @pytest.mark.parametrize(
-    ("path", "named"),
-    [("/api/agents/runs/", {"model": "other"}), ("/api/agents/comparisons/", {"models": ["house", "other"]})],
+    ("path", "named", "pointer"),
+    [
+        ("/api/agents/runs/", {"model": "other"}, "/model"),
+        ("/api/agents/comparisons/", {"models": ["house", "other"]}, "/models/1"),
+    ],
 )
-def test_django_refuses_a_model_outside_the_catalogue(judge, keep, http, path, named):
+def test_django_refuses_a_model_outside_the_catalogue(judge, keep, http, path, named, pointer):
     keep(house={"provider": "openai"}, off={"provider": "openai", "enabled": False})
 
     answer = http.post(path, json={"agent": judge.slug, "input": {"text": "judge"}, **named})
 
     problem = answer.json()
     assert (answer.status_code, problem["code"]) == (422, ErrorCode.UNKNOWN_MODEL)
-    assert problem["errors"] == [{"pointer": "/model", "detail": "One of: house."}]
+    assert problem["errors"] == [{"pointer": pointer, "detail": "One of: house."}]
     assert not models.Run.objects.exists()
 
 

@@ -1,13 +1,15 @@
 """Gives the same work to several models."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser
 from django.db import transaction
 
-from mandate import models
+from mandate import exceptions, models
 from mandate.services import runs
+from shared_schemas.problems import ErrorCode
 
 
 @transaction.atomic
@@ -30,19 +32,32 @@ def start(
     comparison = models.Comparison.objects.create(
         name=name or (agent if isinstance(agent, str) else agent.slug), started_by_id=by.pk
     )
-    started = [
-        runs.start(
-            agent=agent,
-            input=input,
-            by=by,
-            model=model,
-            comparison=comparison,
-            idempotency_key=idempotency_key and f"{idempotency_key}:{number}",
-        )
-        for number, model in enumerate(models_)
-    ]
+    started = []
+    for number, model in enumerate(models_):
+        with _told_of_the_models(f"/models/{number}"):
+            run = runs.start(
+                agent=agent,
+                input=input,
+                by=by,
+                model=model,
+                comparison=comparison,
+                idempotency_key=idempotency_key and f"{idempotency_key}:{number}",
+            )
+        started.append(run)
     earlier = started[0].comparison
     if earlier is not None and earlier != comparison:
         comparison.delete()
         return earlier
     return comparison
+
+
+@contextmanager
+def _told_of_the_models(pointer: str) -> Iterator[None]:
+    """Let a refused model be found in the request for all of them."""
+    try:
+        yield
+    except exceptions.RequestRefused as refusal:
+        if refusal.code is ErrorCode.UNKNOWN_MODEL:
+            places = [place.model_copy(update={"pointer": pointer}) for place in refusal.errors]
+            raise exceptions.RequestRefused(refusal.code, refusal.detail, places) from None
+        raise
