@@ -102,7 +102,8 @@ def _api(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for module in (system, assistants, threads, thread_streams, bulk, runs):
+    # What is asked most is looked for first.
+    for module in (runs, system, assistants, threads, thread_streams, bulk):
         api.include_router(module.router)
     for module in (commands, protocol_streams, protocol_sockets):
         api.include_router(module.router)

@@ -26,8 +26,8 @@ THREAD_CHANNEL = "mandate_threads"
 
 CHANNELS = (CHANNEL, THREAD_CHANNEL)
 
-BATCH_EVERY = timedelta(milliseconds=8)
-"""The first event of a quiet moment is written at once, the next ones together after this time."""
+BATCH_EVERY = timedelta(milliseconds=16)
+"""The first event of a kind is written at once, others together after this time: about a picture of a screen."""
 
 BATCH_SIZE = 200
 """Events of one statement. Their runs' ids must fit into one notification of 8,000 bytes."""
@@ -186,9 +186,9 @@ class EventLog:
         """Write batches until cancelled."""
         while True:
             await self._arrived.wait()
+            await wait(self._urgent, patience=BATCH_EVERY)
             self._urgent.clear()
             await self._write_pending()
-            await wait(self._urgent, patience=BATCH_EVERY)
 
     async def read(self, run_id: UUID, *, after: int = 0) -> AsyncIterator[RunEvent]:
         """Yield the events behind `after`, then live ones, up to and including `end`."""
