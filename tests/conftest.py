@@ -4,6 +4,7 @@ import contextlib
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import hypothesis
 import psycopg
@@ -21,11 +22,19 @@ MakeDatabase = Callable[..., str]
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that start processes, and keep those of one folder, which share them, together."""
+    """Begin with the tests that start processes, and keep those of one folder, which share a house, together."""
     for item in items:
         if item.get_closest_marker("e2e"):
             item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
-    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+    # The others are first: what pytest-django sorts to their end empties the database for those behind.
+    houses = {folder: place for place, folder in enumerate(dict.fromkeys([None, *map(_house, items)]))}
+    items.sort(key=lambda item: (item.get_closest_marker("e2e") is None, houses[_house(item)]))
+
+
+def _house(item: pytest.Item) -> Path | None:
+    """Return the folder of a test whose folder is a package, and may have a house; the others mix."""
+    folder = item.path.parent
+    return folder if (folder / "__init__.py").exists() else None
 
 
 @pytest.fixture(scope="session")

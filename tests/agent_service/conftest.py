@@ -1,14 +1,17 @@
-"""An empty migrated database for each test, and settings that name it."""
+"""An empty migrated database for each test, settings that name it, and callers of the `service` of a folder."""
 
 import asyncio
+import uuid
 from datetime import timedelta
 
+import httpx
 import psycopg
 import pytest
 
 from agent_service import migrating, telemetry
 from agent_service.settings import Settings
 from shared_schemas import keys
+from tests.agent_service import house
 
 EMPTY = (
     "TRUNCATE threads, runs, run_events, run_results, run_beginnings, webhooks, webhook_attempts,"
@@ -51,3 +54,50 @@ def settings(database_url):
         pool_min_size=1,
         pool_max_size=5,
     )
+
+
+@pytest.fixture
+def user():
+    """Somebody who has no threads yet."""
+    return f"user-{uuid.uuid4()}"
+
+
+@pytest.fixture
+def token(user):
+    """Return a function that signs a token as Django does."""
+
+    def issue(**changes):
+        return house.token(**{"subject": user} | changes)
+
+    return issue
+
+
+@pytest.fixture
+async def client(service, token):
+    """The official client, unmodified."""
+    async with house.client_of(service.url, token()) as official:
+        yield official
+
+
+@pytest.fixture
+async def http(service, token):
+    """Plain HTTP, for what the official client never sends."""
+    headers = house.bearer(token())
+    async with httpx.AsyncClient(base_url=service.url, headers=headers, verify=False, timeout=30) as plain:
+        yield plain
+
+
+@pytest.fixture
+async def thread_id(client):
+    return (await client.threads.create())["thread_id"]
+
+
+@pytest.fixture
+def query(service):
+    """Return a function that asks the service's database."""
+
+    def ask(statement, *values):
+        with psycopg.connect(service.settings.database_url.get_secret_value(), autocommit=True) as connection:
+            return connection.execute(statement, values).fetchall()
+
+    return ask

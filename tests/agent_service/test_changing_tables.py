@@ -4,17 +4,11 @@ import uuid
 from datetime import timedelta
 from pathlib import Path
 
-import langgraph_sdk
 import psycopg
 import pytest
 
-from agent_service import app, database
-from agent_service.settings import Settings
-from shared_schemas import keys, tokens
-from tests import serving
-
-DJANGO = keys.parse_signing(keys.generate())
-READ_AND_WRITE = frozenset({tokens.Scope.RUNS_READ, tokens.Scope.RUNS_WRITE})
+from agent_service import database
+from tests.agent_service import house
 
 TABLES = (
     "threads",
@@ -41,33 +35,9 @@ def own_database(make_database, migrated_database):
 @pytest.fixture
 def service(own_database):
     """A service of two connections, so that each soon knows every statement."""
-    settings = Settings(
-        database_url=own_database,
-        signing_key=keys.generate(),
-        trusted_keys=DJANGO.public_text(),
-        django_url="http://127.0.0.1:9",
-        graphs=Path(__file__).parent / "sdk" / "threads" / "langgraph.json",
-        pool_min_size=2,
-        pool_max_size=2,
-    )
-    with serving.serving(app.create_app(settings)) as url:
-        yield url
-
-
-@pytest.fixture
-async def client(service):
-    token = tokens.issue(
-        DJANGO,
-        typ=tokens.TokenType.SERVICE,
-        issuer=tokens.DJANGO,
-        audience=tokens.AGENT_SERVICE,
-        subject="ann",
-        token_id=str(uuid.uuid4()),
-        scopes=READ_AND_WRITE,
-    )
-    headers = {"Authorization": f"Bearer {token}"}
-    async with langgraph_sdk.get_client(url=service, headers=headers, api_key=None) as official:
-        yield official
+    graphs = Path(__file__).parent / "sdk" / "threads" / "langgraph.json"
+    with house.opened(house.settings(own_database, graphs, pool_min_size=2, pool_max_size=2)) as served:
+        yield served
 
 
 async def use(client):

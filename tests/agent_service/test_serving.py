@@ -10,13 +10,12 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-import langgraph_sdk
 import psycopg
 import pytest
 
 from shared_schemas import keys, tokens
+from tests.agent_service import house
 
-DJANGO = keys.parse_signing(keys.generate())
 GRAPHS = Path(__file__).with_name("api").joinpath("langgraph.json")
 ADDRESS = re.compile(r"Uvicorn running on (http://[\d.]+:\d+)")
 
@@ -28,7 +27,7 @@ def environment(database_url):
     return os.environ | {
         "AGENT_DATABASE_URL": database_url,
         "AGENT_SIGNING_KEY": keys.generate(),
-        "AGENT_TRUSTED_KEYS": DJANGO.public_text(),
+        "AGENT_TRUSTED_KEYS": house.DJANGO.public_text(),
         "AGENT_DJANGO_URL": "http://127.0.0.1:9",
         "AGENT_GRAPHS": str(GRAPHS),
         "AGENT_PORT": "0",
@@ -38,15 +37,7 @@ def environment(database_url):
 
 @pytest.fixture
 def token():
-    return tokens.issue(
-        DJANGO,
-        typ=tokens.TokenType.USER,
-        issuer=tokens.DJANGO,
-        audience=tokens.AGENT_SERVICE,
-        subject="7",
-        token_id="t-1",
-        scopes=frozenset({tokens.Scope.RUNS_READ, tokens.Scope.RUNS_WRITE}),
-    )
+    return house.token("7", typ=tokens.TokenType.USER)
 
 
 @contextmanager
@@ -62,14 +53,9 @@ def serving(environment, *options):
             process.stderr.read()
 
 
-def client_of(url, token):
-    headers = {"Authorization": f"Bearer {token}"}
-    return langgraph_sdk.get_client(url=url, headers=headers, api_key=None)
-
-
 def test_sigterm_ends_streams_early_and_hands_the_run_on(environment, token):
     async def follow_until_it_closes(url, process):
-        async with client_of(url, token) as client:
+        async with house.client_of(url, token) as client:
             thread = await client.threads.create()
             body = {"assistant_id": "endless", "input": {"text": ""}, "stream_mode": "custom"}
             path = f"/threads/{thread['thread_id']}/runs/stream"
@@ -82,7 +68,7 @@ def test_sigterm_ends_streams_early_and_hands_the_run_on(environment, token):
             return response.headers["content-location"], seen
 
     async def status_of(url, path):
-        async with client_of(url, token) as client:
+        async with house.client_of(url, token) as client:
             run = await client.http.get(path)
             return run["status"]
 

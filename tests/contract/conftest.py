@@ -40,7 +40,7 @@ class Side:
     passage: Any
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def django_side(django_db_setup):
     with (
         serving.serving(get_asgi_application(), lifespan="off") as upstream,
@@ -50,7 +50,7 @@ def django_side(django_db_setup):
         yield Side(url=url, passage=passing)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def plain_logs():
     """Tracebacks without their pictures of local variables, which take seconds to draw."""
     structlog.configure(
@@ -60,7 +60,7 @@ def plain_logs():
     structlog.reset_defaults()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def model_side():
     """A model server, at an address that is no provider's default."""
     verdict = {"structured": {"name": "Verdict", "value": {"score": 7}}}
@@ -70,7 +70,7 @@ def model_side():
         yield server, model_server.base_urls(url)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def agent_side(make_database, django_side, model_side, plain_logs):
     """The agent service with a worker; it believes Django's key, and calls Django through its passage."""
     database_url = make_database()
@@ -95,7 +95,7 @@ def agent_side(make_database, django_side, model_side, plain_logs):
         yield Side(url=url, passage=passing)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fake_agent_side():
     """The fake that Django's own tests use."""
     fake = fakes.FakeAgentService(

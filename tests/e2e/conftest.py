@@ -90,7 +90,7 @@ class Stack:
         return "\n\n".join(f"--- {name}\n{process.tail()}" for name, process in self.running.items())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory) -> Iterator[Stack]:
     log_folder = tmp_path_factory.mktemp("logs")
     with contextlib.ExitStack() as undo:

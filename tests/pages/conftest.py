@@ -32,7 +32,7 @@ def browser_path() -> str:
         pytest.skip(str(error))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(browser_path, make_database, tmp_path_factory) -> Iterator[e2e.Stack]:
     layout = services.Layout(
         database_url=make_database(),
@@ -98,7 +98,7 @@ def browser(browser_path) -> Iterator[sync_api.Browser]:
         opened.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def signed_in() -> dict[str, sync_api.StorageState]:
     """Who has signed in before, with their cookies."""
     return {}

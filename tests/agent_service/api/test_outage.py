@@ -104,7 +104,7 @@ def headers(token):
 
 
 @pytest.fixture
-def url(postgres, plain_logs):
+def url(postgres):
     _, settings = postgres
     with serving.serving(app.create_app(settings)) as address:
         yield address

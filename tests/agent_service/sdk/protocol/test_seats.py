@@ -53,9 +53,7 @@ class Reader:
         pytest.param("streams", True, True, id="of a process"),
     ],
 )
-async def test_so_many_follow_and_no_more(
-    settings, plain_logs, token, limit, is_other_thread, is_other_caller
-):
+async def test_so_many_follow_and_no_more(settings, token, limit, is_other_thread, is_other_caller):
     application = app.create_app(settings.model_copy(update={limit: 2}), with_worker=False)
     with serving.serving(application) as url:
         reader = Reader(url, token())

@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from agent_service import app
 from shared_schemas import keys
-from tests import serving
-from tests.agent_service.sdk.protocol.conftest import Service
+from tests.agent_service import house
 
 GRAPHS = Path(__file__).parents[2] / "engine" / "langgraph.json"
 EVERYTHING = ["values", "updates", "messages", "lifecycle", "input", "checkpoints", "tasks", "custom"]
@@ -22,12 +20,12 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture
-def service(settings, make_database, migrated_database, plain_logs):
+def service(settings, make_database, migrated_database):
     """A service on a database of its own that only answers HTTP."""
     own_database = SecretStr(make_database(migrated_database))
     own = settings.model_copy(update={"graphs": GRAPHS, "database_url": own_database})
-    with serving.serving(app.create_app(own, with_worker=False)) as url:
-        yield Service(url=url, settings=own)
+    with house.opened(own, with_worker=False) as served:
+        yield served
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ from contextlib import aclosing
 
 import pytest
 
+from tests.agent_service import house
+
 
 async def take(stream, count):
     """Return the next parts of a stream that does not end."""
@@ -148,7 +150,9 @@ async def test_the_stream_of_a_deleted_thread_ends(client, thread_id):
                 await client.threads.delete(thread_id)
 
 
-async def test_the_stream_of_somebody_elses_thread_is_not_there(service, http, headers_of, thread_id):
-    answer = await http.get(f"/threads/{thread_id}/stream", headers=headers_of("somebody else"))
+async def test_the_stream_of_somebody_elses_thread_is_not_there(service, http, thread_id):
+    answer = await http.get(
+        f"/threads/{thread_id}/stream", headers=house.bearer(house.token("somebody else"))
+    )
 
     assert answer.status_code == 404
