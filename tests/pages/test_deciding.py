@@ -161,6 +161,10 @@ def test_the_inbox_leads_to_what_waits(open_page, ask):
     reader = open_page()
 
     reader.page.goto("/agents/approvals/")
+    reader.page.get_by_label("Agent").select_option("Practice author")
+    reader.page.get_by_label("Asked for").fill("author")
+    reader.page.get_by_role("button", name="Narrow").click()
+    assert reader.barriers() == []
     reader.page.locator(f"a[href='{question}']").click()
 
     expect(reader.page.get_by_role("button", name="Approve", exact=True)).to_be_visible()
@@ -186,6 +190,7 @@ def test_single_keys_lead_through_the_questions(open_page, ask):
     reader.page.get_by_role("link", name="All questions").focus()
     keys.press("j")
     expect(reader.page.get_by_role("link", name="Previous question")).to_be_visible()
+    reader.page.wait_for_load_state()
     keys.press("k")
     expect(reader.page.get_by_role("heading", level=1)).to_have_text(first)
 

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from pydantic import ValidationError
 
 from mandate import exceptions, models
-from mandate.pages import edits, linking, safety, timeline
+from mandate.pages import edits, filters, linking, safety, timeline
 from mandate.selectors import approvals as selectors
 from mandate.services import approvals, previews
 from mandate.tools import registry
@@ -37,7 +37,8 @@ _Status = models.Approval.Status
 def approvals_page(request: HttpRequest) -> HttpResponse:
     """`/agents/approvals/`: pending ones first to expire, others latest first."""
     by = safety.person(request)
-    visible = selectors.visible_to(by)
+    narrowed = filters.Approvals(request.GET, queryset=selectors.visible_to(by))
+    visible = narrowed.qs
     counts = visible.order_by().aggregate(
         **{status.value: Count("pk", filter=Q(status=status)) for status in _Status}
     )
@@ -45,8 +46,16 @@ def approvals_page(request: HttpRequest) -> HttpResponse:
     shown = visible.filter(status=chosen) if chosen in counts else visible
     order = ("expires_at", "pk") if chosen == _Status.PENDING else ("-created_at", "-pk")
     paged = Paginator(shown.order_by(*order), PER_PAGE).get_page(request.GET.get("page"))
+    kept = request.GET.copy()
+    for name in ("page", "status"):
+        kept.pop(name, None)
+    narrowed_by = kept.urlencode()
+    kept["status"] = chosen
     context = {
         "page": paged,
+        "filter": narrowed,
+        "narrowed_by": narrowed_by,
+        "query": kept.urlencode(),
         "counts": counts,
         "chosen": chosen,
         "rows": [(approval, selectors.may_decide(approval, by)) for approval in paged],

@@ -1,4 +1,4 @@
-"""What lists of runs and drafts, and figures, may be narrowed by."""
+"""What lists of runs, approvals and drafts, and figures, may be narrowed by."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -105,6 +105,23 @@ class Period(forms.Form):
             agent=chosen.slug if chosen else "",
             since=today - timedelta(days=days - 1) if days else None,
         )
+
+
+class Approvals(django_filters.FilterSet):
+    """By agent, tool, person and words; tabs tell the status."""
+
+    agent = django_filters.ModelChoiceFilter(
+        field_name="run__agent", queryset=models.Agent.objects.all(), empty_label="any agent", label="Agent"
+    )
+    tool = django_filters.CharFilter(field_name="tool_call__tool", lookup_expr="icontains", label="Tool")
+    person = django_filters.CharFilter(
+        field_name="run__started_by__username", lookup_expr="iexact", label="Asked for"
+    )
+    words = django_filters.CharFilter(field_name="message", lookup_expr="icontains", label="Words")
+
+    class Meta:
+        model = models.Approval
+        fields = ("agent", "tool", "person", "words")
 
 
 class Drafts(django_filters.FilterSet):

@@ -186,6 +186,25 @@ def test_what_cannot_be_done_is_said(send, start):
     assert "pending" in str(next(iter(response.context["messages"])))
 
 
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        pytest.param({"words": "RENAME"}, 1, id="words"),
+        pytest.param({"tool": "publ"}, 2, id="tool"),
+        pytest.param({"tool": "other"}, 0, id="another tool"),
+        pytest.param({"person": "ANNA"}, 2, id="person"),
+        pytest.param({"person": "nobody"}, 0, id="another person"),
+    ],
+)
+def test_questions_are_narrowed_and_counted(page, asked, query, count):
+    asked(message="Rename it?")
+    asked(message="Publish it?")
+
+    shown = page("mandate-approvals-page", **query).context
+
+    assert len(shown["rows"]) == shown["counts"]["pending"] == count
+
+
 def test_a_person_rejects_with_a_comment(send, asked, user):
     user.user_permissions.add(Permission.objects.get(codename="change_user"))
     approval = asked()
