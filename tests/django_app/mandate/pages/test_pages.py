@@ -113,7 +113,8 @@ def test_what_a_model_wrote_is_text_and_nothing_is_inline(page, asked, place):
 
 
 @pytest.mark.parametrize(
-    "file", ["mandate.css", "icon.svg", "pages.js", "events.js", "messages.js", "follow.js"]
+    "file",
+    ["mandate.css", "icon.svg", "pages.js", "events.js", "messages.js", "follow.js", "keys.js", "start.js"],
 )
 def test_what_the_pages_load_is_there(file):
     assert finders.find(f"mandate/{file}")
@@ -176,6 +177,29 @@ def test_a_failed_run_says_why_and_offers_to_go_on(page, send, start):
     assert "model_failed" in shown
     assert "Let it go on" in shown
     assert run.status == RunStatus.PENDING
+
+
+def test_a_run_is_shown_though_the_agent_service_does_not_tell_what_was_written(page, start, settings):
+    settings.MANDATE = settings.MANDATE | {"AGENT_URL": "http://127.0.0.1:9"}
+    run = start()
+    models.Run.objects.filter(pk=run.pk).update(agent_run_id=run.pk)
+
+    response = page("mandate-run-page", run.pk, written="")
+
+    assert response.status_code == 200
+    assert not response.context["writing"].is_all
+    assert "did not tell all" in response.content.decode()
+
+
+def test_a_failure_that_cannot_be_got_over_leads_to_a_new_run(page, start):
+    run = start()
+    refused = Failure(code=ErrorCode.INVALID_REQUEST, message="/count: too large")
+    runs.move(runs.locked(run.pk), RunStatus.FAILED, failure=refused)
+
+    content = page("mandate-run-page", run.pk).content.decode()
+
+    assert "Start a new one with that corrected" in content
+    assert reverse("mandate-start-page", args=[run.agent.slug]) in content
 
 
 def test_what_cannot_be_done_is_said(send, start):
