@@ -11,9 +11,11 @@ from shared_schemas.problems import ErrorCode
 
 MODELS = {
     "native-openai": "openai:gpt-4.1",
+    "native-responses": "openai:gpt-4.1",
     "native-anthropic": "anthropic:claude-sonnet-4-6",
     "native-google": "google:gemini-3-flash-preview",
     "tool-openai": "openai:gpt-3.5-turbo",
+    "tool-responses": "openai:gpt-3.5-turbo",
     "tool-anthropic": "anthropic:claude-3-haiku-20240307",
     "tool-google": "google:gemma-3-27b-it",
 }
@@ -63,7 +65,7 @@ async def catalogue(server):
 
 @pytest.fixture(params=sorted(MODELS))
 def model(request, catalogue):
-    return catalogue.get(MODELS[request.param])
+    return catalogue.get(MODELS[request.param], use_responses_api=request.param.endswith("responses"))
 
 
 def spoil(server, answer, times):

@@ -48,6 +48,12 @@ async def test_text_comes_whole_and_in_pieces(model):
     assert len([piece for piece in pieces if piece]) > 1
 
 
+async def test_all_pieces_of_a_message_have_its_id(model):
+    pieces = [chunk async for chunk in model().astream(HELLO)]
+
+    assert len({chunk.id for chunk in pieces}) == 1
+
+
 async def test_the_earlier_turns_are_read(model):
     answer = await model().ainvoke([HumanMessage("hello"), AIMessage("Hi."), HumanMessage("and now?")])
 

@@ -1,10 +1,13 @@
 """OpenAI's models, and those of any service that speaks its format."""
 
 import importlib
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from typing import Any
 
 import openai
 from langchain_core.language_models import BaseChatModel
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_openai import ChatOpenAI, StreamChunkTimeoutError
 from pydantic import SecretStr
 
@@ -21,7 +24,14 @@ _OUT_OF_MONEY = "insufficient_quota"
 
 
 class Gpt(ChatOpenAI):
-    """A model that speaks OpenAI's format."""
+    """A model that speaks one of OpenAI's formats."""
+
+    def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+        return map(_under_one_id, super()._stream(*args, **kwargs))
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        async for chunk in super()._astream(*args, **kwargs):
+            yield _under_one_id(chunk)
 
     async def aclose(self) -> None:
         """Close its connections."""
@@ -66,3 +76,9 @@ def is_final(error: Exception) -> bool:
 def pause(_: Exception) -> timedelta | None:
     """Return how long the provider asks to be left alone, where no header says it."""
     return None
+
+
+def _under_one_id(chunk: ChatGenerationChunk) -> ChatGenerationChunk:
+    # The first piece of a response would have the response's id and the others none: two messages to a reader.
+    chunk.message.id = None
+    return chunk
