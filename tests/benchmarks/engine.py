@@ -4,6 +4,7 @@ The sides take turns in short rounds, so that a busy machine is as busy for each
 """
 
 import asyncio
+import functools
 import statistics
 import time
 import uuid
@@ -53,9 +54,11 @@ def run(folder: Path, wanted: frozenset[str], report: figures.Report, *, rounds:
             report([figure for figure in subject() if figure.name in wanted])
 
     with service.running(folder, rounds=rounds) as system:
+        # The floor knows no pruning: one conversation of its own stands beside both of ours.
+        talked = functools.cache(lambda: _growth_of_floor(system))
         measure(["submit.p99"], lambda: _submit(system))
         with system.working(AGENT_PRUNE_CHECKPOINTS="always"):
-            measure(_growth_names("pruned"), lambda: _growth(system, "pruned"))
+            measure(_growth_names("pruned"), lambda: _growth(system, "pruned", talked()))
         with system.working():
             _warm(system)
             for graph in ("agent", "noop4", "streamed"):
@@ -68,7 +71,7 @@ def run(folder: Path, wanted: frozenset[str], report: figures.Report, *, rounds:
             measure(["inflight.500.wall"], lambda: _waiting(system))
             measure(["parked.2000.kb_per_run", "parked.2000.connections"], lambda: _parked(system))
             measure(["inflight.2000.failed", "inflight.2000.kb_per_run"], lambda: _held(system))
-            measure(_growth_names("kept"), lambda: _growth(system, "kept"))
+            measure(_growth_names("kept"), lambda: _growth(system, "kept", talked()))
 
 
 def _warm(system: service.System) -> None:
@@ -243,21 +246,33 @@ async def _timed_submissions(system: service.System, port: int) -> list[float]:
     return times
 
 
-def _growth(system: service.System, which: str) -> list[Figure]:
+def _growth(system: service.System, which: str, floor: dict[int, tuple[float, float]]) -> list[Figure]:
     thread = str(uuid.uuid4())
     found = []
     done = 0
     for steps in STEPS:
-        system.floor.run("talk", steps - 20 - done, thread=thread)
-        floor_times = [took for (took,) in system.floor.run("talk", 20, thread=thread)["times"]]
         times = asyncio.run(_talk(system, thread, steps - done))[-20:]
         time.sleep(SETTLED)
         done = steps
-        bytes_of = [_bytes(system, database, thread) / steps for database in ("agent", "floor")]
+        floor_bytes, floor_ms = floor[steps]
+        size = _bytes(system, "agent", thread) / steps
         found += [
-            figures.compared(f"growth.{which}.{steps}.bytes", *bytes_of, unit="B"),
-            figures.compared(f"growth.{which}.{steps}.time", _ms(times), _ms(floor_times), unit="ms"),
+            figures.compared(f"growth.{which}.{steps}.bytes", size, floor_bytes, unit="B"),
+            figures.compared(f"growth.{which}.{steps}.time", _ms(times), floor_ms, unit="ms"),
         ]
+    return found
+
+
+def _growth_of_floor(system: service.System) -> dict[int, tuple[float, float]]:
+    """Return the bytes and milliseconds of a step after so many."""
+    thread = str(uuid.uuid4())
+    found = {}
+    done = 0
+    for steps in STEPS:
+        system.floor.run("talk", steps - 20 - done, thread=thread)
+        times = [took for (took,) in system.floor.run("talk", 20, thread=thread)["times"]]
+        done = steps
+        found[steps] = (_bytes(system, "floor", thread) / steps, _ms(times))
     return found
 
 

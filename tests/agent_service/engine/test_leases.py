@@ -183,3 +183,28 @@ async def test_a_worker_that_stands_still_in_a_transaction_does_not_keep_its_run
     with pytest.raises(failures.PASSING):
         await still.execute("SELECT 1")
     await still.close()
+
+
+async def test_a_claim_counts_what_the_worker_before_wrote_until_then(
+    services, settings, submission, lease, query
+):
+    row = await services.queue.submit(submission())
+    stale = await lease.claim(row.run_id)
+    url = settings.database_url.get_secret_value()
+    async with await psycopg.AsyncConnection.connect(url) as slow:
+        await slow.execute("SELECT FROM runs WHERE run_id = %s FOR SHARE", (row.run_id,))
+        await slow.execute(
+            "INSERT INTO run_events (run_id, seq, event, data) VALUES (%s, %s, 'custom', '1')",
+            (row.run_id, stale.last_seq + 1),
+        )
+        claiming = asyncio.create_task(lease.claim(row.run_id))
+        while not await query(
+            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        ):
+            pass
+        await slow.commit()
+        claim = await claiming
+
+    events = await query("SELECT seq, event FROM run_events ORDER BY seq")
+    assert events == [(1, "metadata"), (2, "custom"), (3, "metadata")]
+    assert claim.last_seq == 3
