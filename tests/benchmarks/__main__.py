@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stack import services
-from tests.benchmarks import engine, figures, ledger
+from tests.benchmarks import engine, figures, ledger, pages
 
 Run = Callable[[Path, frozenset[str], figures.Report], None]
 
 SUBJECTS: Sequence[tuple[dict[str, figures.Target | None], Run]] = (
     (ledger.TARGETS, ledger.run),
+    (pages.TARGETS, pages.run),
     (engine.TARGETS, engine.run),
 )
 

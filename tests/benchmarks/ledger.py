@@ -28,7 +28,7 @@ TARGETS = {
 
 def run(folder: Path, _: frozenset[str], report: figures.Report) -> None:
     """Measure calls and replays, at every number of clients."""
-    with site.running(folder, clients=max(CLIENTS)) as running:
+    with site.running(folder, "tests.benchmarks.records", str(max(CLIENTS))) as running:
         queries = running.prepared["queries"].items()
         figures.show("queries: " + ", ".join(f"{count} {name}" for name, count in queries))
         callers = [requests.Caller(**caller) for caller in running.prepared["callers"]]

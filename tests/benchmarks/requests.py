@@ -46,6 +46,11 @@ class Caller:
         return post("/agent-api/tools/add_tasks/calls/", body, f"Bearer {self.run_token}", headers)
 
 
+def get(path: str, cookie: str) -> bytes:
+    """Write a request of a browser as it goes over the wire."""
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n\r\n".encode()
+
+
 def post(path: str, body: object, authorization: str, headers: dict[str, str] | None = None) -> bytes:
     """Write a request as it goes over the wire."""
     content = json.dumps(body).encode()

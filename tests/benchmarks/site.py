@@ -21,12 +21,15 @@ class Site:
     """A running server and what was prepared for its clients."""
 
     port: int
+    processes: tuple[int, ...]
+    """Django and PostgreSQL."""
+
     prepared: dict[str, Any]
 
 
 @contextlib.contextmanager
-def running(folder: Path, *, clients: int) -> Iterator[Site]:
-    """Start it in a folder of its own, and leave nothing."""
+def running(folder: Path, *records: str) -> Iterator[Site]:
+    """Start it in a folder of its own, with what the module and arguments `records` make and print; leave nothing."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.ExitStack() as undo:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -38,14 +41,18 @@ def running(folder: Path, *, clients: int) -> Iterator[Site]:
         env = layout.django_env() | SETTINGS | path
         migrate = services.manage("migrate", "--verbosity", "0")
         processes.run("migrate", migrate, env=env, cwd=services.DJANGO_APP, log_folder=folder)
-        records = [sys.executable, "-m", "tests.benchmarks.records", str(clients)]
-        printed = processes.run("records", records, env=env, cwd=services.ROOT, log_folder=folder)
+        make = [sys.executable, "-m", *records]
+        printed = processes.run("records", make, env=env, cwd=services.ROOT, log_folder=folder)
         django = processes.start(
             "django", services.django(layout), env=env, cwd=services.DJANGO_APP, log_folder=folder
         )
         undo.callback(processes.stop, django)
         processes.wait_until_ready(django, f"{layout.django_url}/ok")
-        yield Site(port=layout.django_port, prepared=json.loads(printed.splitlines()[-1]))
+        yield Site(
+            port=layout.django_port,
+            processes=(django.pid, int((server.data / "postmaster.pid").read_text().splitlines()[0])),
+            prepared=json.loads(printed.splitlines()[-1]),
+        )
 
 
 def _layout(database_url: str) -> services.Layout:

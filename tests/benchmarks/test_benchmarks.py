@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.benchmarks import engine, figures, ledger, load, measuring, requests
+from tests.benchmarks import engine, figures, ledger, load, measuring, pages, requests
 
 MEDIANS = {
     1: {"plain": 100.0, "call": 70.0, "replay": 95.0},
@@ -72,6 +72,17 @@ def test_the_engine_is_measured_beside_its_floor(tmp_path):
 
     assert {figure.name for figure in found} == wanted
     assert all(figure.value > 0 and figure.floor > 0 for figure in found)
+
+
+@pytest.mark.timeout(300)
+def test_pages_are_measured_beside_an_empty_list(tmp_path):
+    found = []
+
+    pages.run(tmp_path / "bench", frozenset(pages.TARGETS), found.extend, rounds=1)
+
+    ratio, first = found
+    assert (ratio.name, first.name) == tuple(pages.TARGETS)
+    assert ratio.value == first.value > ratio.floor > 0
 
 
 def test_the_processor_time_of_children_counts():
