@@ -14,6 +14,7 @@ from stack import processes, services
 from tests.e2e import conftest as e2e
 from tests.e2e import person, proxy
 from tests.pages import browsers, reader
+from tests.pages import places as everything
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 PATIENCE = 60_000
@@ -65,6 +66,14 @@ def author(stack) -> Iterator[person.Person]:
     with httpx.Client(base_url=stack.layout.django_url, timeout=60) as http:
         http.headers["Authorization"] = f"Token {stack.person_token}"
         yield person.Person(http=http)
+
+
+@pytest.fixture(scope="session")
+def places(stack) -> dict[str, str]:
+    """The addresses of every page, with something on it, by the names of their pictures."""
+    with httpx.Client(base_url=stack.layout.django_url, timeout=60) as http:
+        http.headers["Authorization"] = f"Token {stack.person_token}"
+        return everything.prepare(stack, person.Person(http=http))
 
 
 @pytest.fixture

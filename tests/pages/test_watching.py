@@ -4,8 +4,6 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.pages import conftest
-
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 TITLE = "Add up the till"
@@ -177,35 +175,6 @@ def test_times_are_the_readers_own(open_page, author):
 
     assert len(shown) == len(zones)
     assert "UTC" not in "".join(shown)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        pytest.param({"color_scheme": "light"}, id="light"),
-        pytest.param({"color_scheme": "dark"}, id="dark"),
-        pytest.param(conftest.PHONE, id="phone"),
-    ],
-)
-def test_every_page_is_open_to_everybody(open_page, author, options):
-    run_id = author.start(count=1)
-    author.wait(run_id, "awaiting_approval")
-    approval_id = author.approvals(run_id)[0]["approval_id"]
-    reader = open_page(**options)
-    pages = [
-        "/agents/runs/",
-        f"/agents/runs/{run_id}/",
-        "/agents/approvals/",
-        f"/agents/approvals/{approval_id}/",
-    ]
-
-    for page in pages:
-        reader.page.goto(page)
-        if page.endswith(f"{run_id}/"):
-            expect(reader.page.locator("#model")).to_contain_text("reason")
-        content, window = reader.width()
-        assert (page, reader.barriers()) == (page, [])
-        assert content <= window, page
 
 
 def test_the_page_of_what_is_not_there_says_so(open_page):
