@@ -16,7 +16,7 @@ PAGES_OF_EACH = 10
 PASSWORD = secrets.token_urlsafe()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cookie(stack):
     """Of somebody who has signed in as people do, and may see all runs."""
     stack.manage(

@@ -68,7 +68,7 @@ def author(stack) -> Iterator[person.Person]:
         yield person.Person(http=http)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def places(stack) -> dict[str, str]:
     """The addresses of every page, with something on it, by the names of their pictures."""
     with httpx.Client(base_url=stack.layout.django_url, timeout=60) as http:

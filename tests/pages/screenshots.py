@@ -28,6 +28,6 @@ def test_every_page_has_its_picture(open_page, places, suffix, options):
         reader.page.goto(address)
         if name in {"run", "waiting"}:
             expect(reader.page.locator("#model")).to_contain_text("reason")
-        reader.page.screenshot(path=FOLDER / f"{name}{suffix}.png")
+        reader.page.screenshot(path=FOLDER / f"{name}{suffix}.png", full_page=name == "comparison")
 
     assert all((FOLDER / f"{name}{suffix}.png").stat().st_size for name in places)

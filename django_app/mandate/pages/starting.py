@@ -47,8 +47,10 @@ def _start(request: HttpRequest, agent: models.Agent, made: forms.Start) -> Http
     by = safety.person(request)
     chosen = made.chosen_models()
     if len(chosen) > 1:
-        comparisons.start(agent=agent, input=made.given(), models_=chosen, by=by, idempotency_key=made.key())
+        comparison = comparisons.start(
+            agent=agent, input=made.given(), models_=chosen, by=by, idempotency_key=made.key()
+        )
         messages.success(request, f"{len(chosen)} runs are started, one for each model.")
-        return redirect("mandate-runs-page")
+        return redirect("mandate-comparison-page", comparison.pk)
     run = runs.start(agent=agent, input=made.given(), model=chosen[0], by=by, idempotency_key=made.key())
     return redirect("mandate-run-page", run.pk)

@@ -11,8 +11,10 @@ _UNKNOWN = "\N{EN DASH}"
 
 @register.filter
 def seconds(value: float | None) -> str:
-    """Return a time to a tenth of a second."""
-    return _UNKNOWN if value is None else f"{value:.1f} s"
+    """Return a time to a tenth of a second, or to a hundredth where it is shorter than one."""
+    if value is None:
+        return _UNKNOWN
+    return f"{value:.2f} s" if value < 1 else f"{value:.1f} s"
 
 
 @register.filter
