@@ -70,6 +70,21 @@ def test_a_worker_killed_while_a_page_watches_is_seen_and_got_over(open_page, au
     expect(reader.page.get_by_text("It took over from another one.")).to_be_visible()
 
 
+def test_the_list_tells_how_runs_stand_without_a_reload(open_page, author, slow_model):
+    slow_model(0.2)
+    run_id = author.start(count=1)
+    reader = open_page()
+    reader.page.goto("/agents/runs/")
+    status = reader.page.locator(f"[id='status-{run_id}']")
+    expect(status).to_have_text("running")
+    reader.page.evaluate("window.kept = true")
+
+    slow_model(0)
+
+    expect(status).to_have_text("awaiting approval")
+    assert reader.page.evaluate("window.kept")
+
+
 def test_a_page_outlives_its_server(open_page, author, stack):
     reader = open_page()
     run_id = author.start(count=1)

@@ -34,6 +34,7 @@ def runs_page(request: HttpRequest) -> HttpResponse:
         "filter": chosen,
         "query": kept.urlencode(),
         "show_person": "started_by" in chosen.filters,
+        "may_change": any(not run.is_ended for run in paged),
     }
     return render(request, "mandate/runs/list.html", context)
 
