@@ -82,7 +82,7 @@ def _lanes(options: argparse.Namespace, server: postgres.Server, logs: Path) -> 
     )
     beside = [
         suite
-        for suite in (held.races, held.attacks, held.promises, held.handed_on)
+        for suite in (held.races, held.attacks, held.promises, held.handed_on, held.watching)
         if _is_chosen(options, suite.__name__)
     ]
     return [*houses, lanes.in_turn(beside)]
@@ -97,7 +97,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "only",
         nargs="*",
-        help="parts of points' names, or 'race', 'attacks', 'promises', 'handed_on', 'storm'",
+        help="parts of points' names, or 'race', 'attacks', 'promises', 'handed_on', 'watching', 'storm'",
     )
     for name, default, text in (
         ("runs", 20, "of each point"),

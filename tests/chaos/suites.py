@@ -17,6 +17,8 @@ from tests.chaos import oracle
 
 PROMISES = "tests/django_app/mandate/test_promises.py"
 CLIENT = "tests/agent_service/sdk"
+PAGES = "tests/e2e/test_watching.py"
+WATCHED_RUNS = 20
 HANDED_ON = {"AGENT_ENVIRONMENT": "test", "AGENT_HAND_ON_STEPS": "true"}
 
 
@@ -74,15 +76,23 @@ class Suites:
 
     def handed_on(self) -> Iterator[oracle.Verdict]:
         """Drive the agent service with the official client, each run handed on after every superstep."""
+        name = "official client: handed on after every superstep"
+        yield self._tests("handed-on", name, "-p", "no:randomly", CLIENT, **HANDED_ON)
+
+    def watching(self) -> Iterator[oracle.Verdict]:
+        """Have two hundred pages watch runs at once."""
+        watched = {"WATCHED_RUNS": str(WATCHED_RUNS)}
+        yield self._tests("watching", f"{10 * WATCHED_RUNS} pages that watch at once", PAGES, **watched)
+
+    def _tests(self, log: str, scenario: str, *arguments: str, **environment: str) -> oracle.Verdict:
+        """Run tests; each that fails counts as stuck."""
         began = time.monotonic()
-        verdict = oracle.Verdict(
-            scenario="official client: handed on after every superstep", seed=self.sizes.seed
-        )
+        verdict = oracle.Verdict(scenario=scenario, seed=self.sizes.seed)
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder, "report.xml")
-            command = ("pytest", "-q", "-n", "0", "-p", "no:randomly", f"--junitxml={report}", CLIENT)
+            command = ("pytest", "-q", "-n", "0", f"--junitxml={report}", *arguments)
             with contextlib.suppress(processes.ProcessError):
-                list(self._lines("handed-on", *command, **HANDED_ON))
+                list(self._lines(log, *command, **environment))
             cases = list(ET.parse(report).iter("testcase"))
         failed = [
             case for case in cases if case.find("failure") is not None or case.find("error") is not None
@@ -90,7 +100,7 @@ class Suites:
         verdict.runs, verdict.stuck = len(cases), len(failed)
         verdict.notes += [f"{case.get('classname')} {case.get('name')}" for case in failed]
         verdict.seconds = round(time.monotonic() - began, 1)
-        yield verdict
+        return verdict
 
     def _examples(self, report: Path) -> dict[str, str]:
         return {

@@ -1,6 +1,7 @@
 """Many people watch runs at once."""
 
 import asyncio
+import os
 import re
 import secrets
 
@@ -11,7 +12,9 @@ from tests.e2e import watching
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(400)]
 
-RUNS = 20
+RUNS = int(os.environ.get("WATCHED_RUNS", "4"))
+"""20 in `make chaos`: two hundred pages."""
+
 PAGES_OF_EACH = 10
 PASSWORD = secrets.token_urlsafe()
 
@@ -42,7 +45,7 @@ def slow_model(stack):
     httpx.post(url, json={"chunk_delay": 0}).raise_for_status()
 
 
-async def test_two_hundred_pages_that_watch_at_once_miss_nothing(stack, author, cookie, slow_model):
+async def test_pages_that_watch_at_once_miss_nothing(stack, author, cookie, slow_model):
     run_ids = [author.start(count=1) for _ in range(RUNS)]
 
     def page_of(run_id):
@@ -57,7 +60,6 @@ async def test_two_hundred_pages_that_watch_at_once_miss_nothing(stack, author, 
     for page in late.values():
         await page.watch()
 
-    assert len(pages) == 200
     assert {page.shown for page in pages} == {"completed"}
     for page in pages:
         assert page.events == late[page.run_id].events
