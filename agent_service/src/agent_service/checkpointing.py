@@ -237,11 +237,17 @@ class FencedSaver(AsyncPostgresSaver):
             self._held.timer = asyncio.create_task(self._flush_later(delay))
 
     async def _flush_later(self, delay: timedelta) -> None:
-        await asyncio.sleep(delay.total_seconds())
-        try:
-            await self.flush()
-        except Exception as error:  # noqa: BLE001 - raised by whoever writes next
-            self._held.failure = error
+        pause = delay
+        while True:
+            await asyncio.sleep(pause.total_seconds())
+            try:
+                return await self.flush()
+            except database.AWAY:
+                # What waits is kept, and nobody waits for it yet.
+                pause = database.RECONNECT_DELAY
+            except Exception as error:  # noqa: BLE001 - raised by whoever writes next
+                self._held.failure = error
+                return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

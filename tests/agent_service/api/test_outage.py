@@ -49,7 +49,11 @@ async def test_the_service_says_so_and_recovers_by_itself(postgres, token):
         admit(connections=False)
         health, refused = await http.get("/ok"), await http.post("/threads", json={})
         admit(connections=True)
-        after = await http.get(f"/threads/{before.json()['thread_id']}")
+        path = f"/threads/{before.json()['thread_id']}"
+        async with asyncio.timeout(30):
+            # Each waits for a connection, and the pool tries to make one about every second.
+            while (after := await http.get(path)).status_code == 503:
+                pass
 
     assert (health.status_code, refused.status_code) == (503, 503)
     assert (refused.json()["code"], refused.headers["retry-after"]) == ("unavailable", "2")
