@@ -35,17 +35,17 @@ class Passage:
             self._passed.clear()
 
     def wait_for(self, method, path, *, holding=""):
-        """Wait until the answer to such a request has passed; `holding` is a part of its body."""
+        """Return the body of such a request once its answer has passed; `holding` is a part of it.
 
-        def has_passed():
-            return any(one[:2] == (method, path) and holding in one[2] for one in self._passed)
-
+        What an earlier test began may still be told meanwhile.
+        """
         with self._changed:
-            assert self._changed.wait_for(has_passed, TIMEOUT), f"no {method} {path} came"
+            found = self._changed.wait_for(lambda: self._bodies(method, path, holding), TIMEOUT)
+        assert found, f"no {method} {path} came"
+        return found[-1]
 
-    def last_body(self, method, path):
-        with self._changed:
-            return next(one[2] for one in reversed(self._passed) if one[:2] == (method, path))
+    def _bodies(self, method, path, holding):
+        return [one[2] for one in self._passed if one[:2] == (method, path) and holding in one[2]]
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _):
