@@ -61,11 +61,9 @@ def _verdicts(options: argparse.Namespace, logs: Path) -> Iterator[oracle.Verdic
 
 def _lanes(options: argparse.Namespace, server: postgres.Server, logs: Path) -> Sequence[lanes.Lane]:
     chosen = [point for point in points.MATRIX if _is_chosen(options, point.name)]
-    todo = lanes.Todo()
+    todo = lanes.Todo([scenarios.crashing(point, runs=options.runs, seed=options.seed) for point in chosen])
     if _is_chosen(options, "race: a worker stopped past its lease"):
-        # The longest comes first, so that one house is not left alone with it.
         todo.append(lambda inside: scenarios.sleepers(inside, trials=options.trials, seed=options.seed))
-    todo.extend(scenarios.crashing(point, runs=options.runs, seed=options.seed) for point in chosen)
     houses = [lanes.in_house(_addresses(server, name), _made(logs / name), todo) for name in HOUSES if todo]
     server.create(RACES)
     held = suites.Suites(
