@@ -2,6 +2,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from psycopg import pq
 
 from agent_service import database
 
@@ -29,3 +30,25 @@ async def test_who_is_cancelled_in_the_moment_its_connection_comes_is_cancelled(
     async with pool.connection() as connection:
         cursor = await connection.execute("SELECT 1 AS answer")
         assert await cursor.fetchone() == {"answer": 1}
+
+
+async def test_nobody_gets_a_connection_that_was_left_in_a_pipeline(pool):
+    left = await pool.getconn()
+    await left.pipeline().__aenter__()
+
+    await pool.putconn(left)
+
+    async with pool.connection() as connection:
+        assert connection.pgconn.pipeline_status == pq.PipelineStatus.OFF
+        cursor = await connection.execute("SELECT 1 AS answer")
+        assert await cursor.fetchone() == {"answer": 1}
+
+
+async def test_a_closed_connection_goes_back_as_any_other(pool):
+    closed = await pool.getconn()
+    await closed.close()
+
+    await pool.putconn(closed)
+
+    async with pool.connection() as connection:
+        assert not connection.closed

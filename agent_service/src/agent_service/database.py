@@ -32,6 +32,13 @@ class Pool(AsyncConnectionPool[Connection]):
             raise asyncio.CancelledError
         return connection
 
+    async def putconn(self, conn: Connection) -> None:
+        if conn.pgconn.pipeline_status:
+            # Seen where many were cancelled at once. What came next would wait for a sync that nobody sends,
+            # and be committed never.
+            await conn.close()
+        await super().putconn(conn)
+
 
 TOO_LONG = (psycopg.errors.TransactionTimeout, psycopg.errors.IdleInTransactionSessionTimeout)
 """What a process meets that stood still in a transaction, and woke: `be_brief` ended it for the others' sake."""
