@@ -11,17 +11,11 @@ from mandate.services import comparisons
 from shared_schemas import comparisons as wire
 
 
-class Pages(pages.Pages):
-    """Newest first."""
-
-    ordering = ("-created_at", "-id")
-
-
 class Comparisons(APIView):
     """`/api/agents/comparisons/`."""
 
     def get(self, request: Request) -> Response:
-        paged = Pages()
+        paged = pages.NewestFirst()
         found = paged.paginate_queryset(selectors.detailed(selectors.visible_to(request.user)), request, self)
         page = wire.ComparisonPage(
             next=paged.get_next_link(),

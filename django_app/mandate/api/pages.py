@@ -28,3 +28,9 @@ class Pages(CursorPagination):
                 [FieldProblem(pointer="/limit", detail=f"It is a number from 1 to {MAX_SIZE}.")],
             )
         return int(limit)
+
+
+class NewestFirst(Pages):
+    """For what is looked at while more of it is made."""
+
+    ordering = ("-created_at", "-id")

@@ -17,17 +17,11 @@ from shared_schemas import runs as wire
 from shared_schemas.problems import ErrorCode
 
 
-class Pages(pages.Pages):
-    """Newest first."""
-
-    ordering = ("-created_at", "-id")
-
-
 class Runs(APIView):
     """`/api/agents/runs/`."""
 
     def get(self, request: Request) -> Response:
-        paged = Pages()
+        paged = pages.NewestFirst()
         found = paged.paginate_queryset(selectors.detailed(selectors.visible_to(request.user)), request, self)
         page = wire.RunPage(
             next=paged.get_next_link(),
