@@ -18,16 +18,6 @@ EVIL = "<script>alert(1)</script>"
 
 
 @pytest.fixture
-def page(client, user):
-    client.force_login(user)
-
-    def read(name, *args, **query):
-        return client.get(reverse(name, args=args), query)
-
-    return read
-
-
-@pytest.fixture
 def compare(agent, user):
     """Starts a comparison of models, each run of which ended; a model's cost is ten times its name's length."""
 

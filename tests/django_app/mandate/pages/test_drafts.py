@@ -39,16 +39,6 @@ def reviewer(user):
 
 
 @pytest.fixture
-def page(client, user):
-    client.force_login(user)
-
-    def read(name, *args, **query):
-        return client.get(reverse(name, args=args), query)
-
-    return read
-
-
-@pytest.fixture
 def send(client, user):
     client.force_login(user)
 

@@ -35,16 +35,6 @@ class Inline(HTMLParser):
 
 
 @pytest.fixture
-def page(client, user):
-    client.force_login(user)
-
-    def read(name, *args, **query):
-        return client.get(reverse(name, args=args), query)
-
-    return read
-
-
-@pytest.fixture
 def send(client, user):
     client.force_login(user)
 
