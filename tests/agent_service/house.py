@@ -1,6 +1,9 @@
 """An agent service over real HTTP on a database of its own, and who calls it."""
 
 import contextlib
+import os
+import subprocess
+import sys
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
@@ -42,6 +45,30 @@ def opened(read, *, with_worker=True):
     """Serve from a thread of its own, with a real worker."""
     with serving.serving(app.create_app(read, with_worker=with_worker)) as url:
         yield Service(url=url, settings=read)
+
+
+@contextlib.contextmanager
+def worker_processes(log):
+    """Yield a function that starts a worker in a process of its own; what still runs is killed in the end."""
+    started = []
+
+    def start(environment):
+        with log.open("a") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "agent_service", "worker"],
+                env={**os.environ, **environment},
+                stdout=output,
+                stderr=output,
+            )
+        started.append(process)
+        return process
+
+    try:
+        yield start
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
 
 
 def token(subject, *, key=DJANGO, **changes):

@@ -1,8 +1,5 @@
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +7,7 @@ import pytest
 
 from agent_service.engine import run
 from shared_schemas import keys
+from tests.agent_service import house
 from tests.agent_service.engine import stepping_graph
 
 GRAPHS = Path(__file__).with_name("langgraph.json")
@@ -33,7 +31,6 @@ def graphs():
 @pytest.fixture
 def start_process(settings, tmp_path):
     """Return a function that starts a worker in a process of its own, in which the graph never ends."""
-    started = []
 
     def start():
         environment = {
@@ -46,20 +43,10 @@ def start_process(settings, tmp_path):
             "HOLD": "1",
             "STEPS_FILE": str(tmp_path / "steps"),
         }
-        with (tmp_path / "worker.log").open("a") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "agent_service", "worker"],
-                env={**os.environ, **environment},
-                stdout=output,
-                stderr=output,
-            )
-        started.append(process)
-        return process
+        return start_with(environment)
 
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
+    with house.worker_processes(tmp_path / "worker.log") as start_with:
+        yield start
 
 
 async def test_a_killed_workers_run_goes_on_where_it_stood(

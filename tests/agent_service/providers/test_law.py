@@ -11,6 +11,7 @@ from agent_service import exceptions, models
 from agent_service.testing import model_server, scripts
 from shared_schemas.problems import ErrorCode
 from tests import serving
+from tests.agent_service import cancelling
 
 LOOKUP = {
     "name": "lookup",
@@ -158,20 +159,11 @@ async def test_cancelled_calls_leave_their_connections_to_others(model, server, 
             call = asyncio.create_task(ask(asked, HELLO, how))
             while len(server.requests) <= number:  # noqa: ASYNC110 - the server has no event for it
                 await asyncio.sleep(0)
-            await cancel_as_langgraph_does(call)
+            await cancelling.cancel_as_langgraph_does(call)
 
         answer = await ask(asked, HELLO, how)
 
     assert answer.text.startswith("Hello")
-
-
-async def cancel_as_langgraph_does(call):
-    """Cancel it once as the sibling of a node that failed, and once more at the end of the graph."""
-    call.cancel()
-    await asyncio.sleep(0)
-    call.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await call
 
 
 @HOW

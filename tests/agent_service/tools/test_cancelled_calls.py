@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from agent_service.tools import client
+from tests.agent_service import cancelling
 
 CALLS = 210
 """More than the client has connections."""
@@ -54,21 +55,13 @@ async def calling(slow, signing_key):
     server.close()
 
 
-async def cancel_as_langgraph_does(call):
-    call.cancel()
-    await asyncio.sleep(0)
-    call.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await call
-
-
 async def test_cancelled_calls_leave_their_connections_to_others(slow, calling):
     async with asyncio.timeout(60):
         for _ in range(CALLS):
             slow.answers.clear()
             call = asyncio.create_task(calling.send("GET", "/"))
             await slow.reached.acquire()
-            await cancel_as_langgraph_does(call)
+            await cancelling.cancel_as_langgraph_does(call)
             slow.answers.set()
 
         answer = await calling.send("GET", "/")
@@ -79,7 +72,7 @@ async def test_cancelled_calls_leave_their_connections_to_others(slow, calling):
 async def test_a_client_that_closes_gives_up_what_nobody_waits_for(slow, calling):
     call = asyncio.create_task(calling.send("GET", "/"))
     await slow.reached.acquire()
-    await cancel_as_langgraph_does(call)
+    await cancelling.cancel_as_langgraph_does(call)
 
     await calling.drop_requests()
 

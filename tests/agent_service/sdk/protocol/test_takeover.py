@@ -1,9 +1,6 @@
 """Who follows a thread while the worker of its run dies."""
 
 import asyncio
-import os
-import subprocess
-import sys
 import uuid
 from pathlib import Path
 
@@ -31,7 +28,6 @@ def service(settings, make_database, migrated_database):
 @pytest.fixture
 def start_worker(service, tmp_path):
     """Return a function that starts a worker in a process of its own; one that holds never ends its run."""
-    started = []
     environment = {
         "AGENT_DATABASE_URL": service.settings.database_url.get_secret_value(),
         "AGENT_SIGNING_KEY": keys.generate(),
@@ -42,20 +38,10 @@ def start_worker(service, tmp_path):
     }
 
     def start(*, holds):
-        with (tmp_path / "worker.log").open("a") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "agent_service", "worker"],
-                env={**os.environ, **environment, **({"HOLD": "1"} if holds else {})},
-                stdout=output,
-                stderr=output,
-            )
-        started.append(process)
-        return process
+        return start_with(environment | ({"HOLD": "1"} if holds else {}))
 
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
+    with house.worker_processes(tmp_path / "worker.log") as start_with:
+        yield start
 
 
 def is_over(event):
