@@ -29,7 +29,7 @@ $(STAMP): requirements-dev.txt $(PROJECTS)
 env: $(STAMP)
 
 ## make demo       a job, once: both sides, PostgreSQL and a scripted model are started, shown and stopped;
-##                 JOB=sql, JOB=chain (three agents in a row), JOB=compare (three models) or JOB=research is another
+##                 JOB=author (one agent instead of three), JOB=sql, JOB=compare (three models) or JOB=research is another
 demo: $(STAMP)
 	@$(BIN)/python -m stack demo
 

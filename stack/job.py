@@ -1,4 +1,4 @@
-"""The demo's job, done over the people's REST API as a user would: start, follow, approve, read the result."""
+"""The demo's job of one agent, over the people's REST API as a user would: start, follow, approve, read the result."""
 
 import json
 import time
@@ -54,7 +54,7 @@ def write(
     if run["status"] != "completed":
         raise JobError(f"the run ended as {run['status']}: {run['error']}", blamed="agent-service")
     _show(run, say)
-    counts = ledger.count(database, run_id)
+    counts = ledger.count(database, [run_id])
     return (
         f"demo: {run['status']}: {counts.drafted} tasks drafted, {counts.verified} solutions verified, "
         f"{counts.published} published after approval"
@@ -157,16 +157,27 @@ def _start(http: httpx.Client, *, module_id: int, by: str, say: Say) -> str:
 
 
 def _approve(http: httpx.Client, run_id: str, *, by: str, say: Say) -> None:
+    for approval in asked(http, run_id, by=by, say=say):
+        decide(http, approval, {"decision": "approve"})
+        say(f"{by} approves")
+
+
+def asked(http: httpx.Client, run_id: str, *, by: str, say: Say) -> list[dict[str, Any]]:
+    """Return what a run that waits asks people, and tell it."""
     page = http.get("/api/agents/approvals/", params={"status": "pending"})
     expect(page, httpx.codes.OK)
-    asked = [approval for approval in page.json()["results"] if approval["run_id"] == run_id]
-    if not asked:
+    found = [approval for approval in page.json()["results"] if approval["run_id"] == run_id]
+    if not found:
         raise JobError("the run waits for an approval that nobody is asked for", blamed="django")
-    for approval in asked:
+    for approval in found:
         say(f"{by} is asked: {approval['message']} {approval['tool']}({short(approval['arguments'])})")
-        where = f"/api/agents/approvals/{approval['approval_id']}/decision/"
-        expect(http.post(where, json={"decision": "approve"}), httpx.codes.OK)
-        say(f"{by} approves")
+    return found
+
+
+def decide(http: httpx.Client, approval: dict[str, Any], decision: dict[str, str]) -> None:
+    """Answer a question."""
+    where = f"/api/agents/approvals/{approval['approval_id']}/decision/"
+    expect(http.post(where, json=decision), httpx.codes.OK)
 
 
 def _show(run: dict[str, Any], say: Say) -> None:

@@ -19,21 +19,21 @@ class Job(Protocol):
 
 
 JOBS: dict[str, Job] = {
-    "python": job.do,
-    "sql": sql.do,
     "chain": chain.do,
+    "author": job.do,
+    "sql": sql.do,
     "compare": compare.do,
     "research": research.do,
 }
 
 
 def chosen(environment: Mapping[str, str] = os.environ) -> Job:
-    """Return the job that `JOB` names; without it, the one of the lesson in Python.
+    """Return the job that `JOB` names; without it, the one of three agents.
 
     Raises:
         StackError: there is none of that name.
     """
-    name = environment.get("JOB") or "python"
+    name = environment.get("JOB") or "chain"
     if name not in JOBS:
         raise assembly.StackError(f"There is no JOB={name}; there are {', '.join(sorted(JOBS))}.")
     return JOBS[name]

@@ -1,5 +1,6 @@
-"""Reads from Django's database what was done in a run: the ledger, and the tasks it led to."""
+"""Reads from Django's database what was done in runs: the ledger, and the tasks it led to."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,20 +16,24 @@ ORDER BY call.finished_at NULLS LAST, call.created_at
 """
 
 _COUNTS = """
-SELECT count(*) AS drafted,
-       count(*) FILTER (WHERE task.verified) AS verified,
-       count(*) FILTER (WHERE task.active AND EXISTS (
-           SELECT 1 FROM mandate_approval AS approval
-           JOIN mandate_toolcall AS asked ON asked.id = approval.tool_call_id
-           WHERE asked.run_id = %(run)s AND approval.status = 'approved'
-             AND (asked.arguments ->> 'task_id')::bigint = task.id
-       )) AS published
-FROM practice_task AS task
-WHERE task.id IN (
-    SELECT (added ->> 'task_id')::bigint
-    FROM mandate_toolcall AS call, json_array_elements(call.response -> 'result' -> 'tasks') AS added
-    WHERE call.run_id = %(run)s AND call.tool = 'add_tasks' AND call.status = 'succeeded'
+WITH call AS (
+    SELECT * FROM mandate_toolcall WHERE run_id = ANY(%(runs)s::uuid[])
+), task AS (
+    SELECT * FROM practice_task WHERE id IN (
+        SELECT (added ->> 'task_id')::bigint
+        FROM call, json_array_elements(call.response -> 'result' -> 'tasks') AS added
+        WHERE call.tool = 'add_tasks' AND call.status = 'succeeded'
+    )
+), decided AS (
+    SELECT approval.status, (call.arguments ->> 'task_id')::bigint AS task_id
+    FROM mandate_approval AS approval JOIN call ON call.id = approval.tool_call_id
 )
+SELECT (SELECT count(DISTINCT agent_user_id) FROM call) AS agents,
+       count(*) AS drafted,
+       count(*) FILTER (WHERE verified) AS verified,
+       count(*) FILTER (WHERE active AND id IN (SELECT task_id FROM decided WHERE status = 'approved')) AS published,
+       count(*) FILTER (WHERE NOT active AND id IN (SELECT task_id FROM decided WHERE status = 'rejected')) AS declined
+FROM task
 """
 
 
@@ -46,11 +51,18 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What a run's tasks have become."""
+    """Who wrote tasks, and what they have become."""
+
+    agents: int
+    """Accounts that called tools."""
 
     drafted: int
     verified: int
     published: int
+    """Seen by students, by an approved call."""
+
+    declined: int
+    """Kept as drafts by a person who was asked."""
 
 
 def calls(connection: psycopg.Connection, run_id: str) -> list[Call]:
@@ -59,9 +71,9 @@ def calls(connection: psycopg.Connection, run_id: str) -> list[Call]:
         return cursor.execute(_CALLS, [run_id]).fetchall()
 
 
-def count(connection: psycopg.Connection, run_id: str) -> Counts:
-    """Count the tasks that a run drafted, and how far they came."""
+def count(connection: psycopg.Connection, run_ids: Collection[str]) -> Counts:
+    """Count the tasks that runs drafted, and how far they came."""
     with connection.cursor(row_factory=class_row(Counts)) as cursor:
-        counted = cursor.execute(_COUNTS, {"run": run_id}).fetchone()
+        counted = cursor.execute(_COUNTS, {"runs": list(run_ids)}).fetchone()
     assert counted is not None
     return counted

@@ -198,13 +198,13 @@ def verify_task(
 
 
 def _publish_message(context: tools.Context, call: schemas.PublishTask) -> str:
-    task = context.owned(models.Task).select_related("module").get(pk=call.task_id)
+    task = context.visible(models.Task).select_related("module").get(pk=call.task_id)
     context.link(task)
     return f"Show the task {task.title!r} of the lesson {task.module.title!r} to students?"
 
 
 def _publish_preview(context: tools.Context, call: schemas.PublishTask) -> str:
-    return previews.of(context.owned(models.Task).select_related("module").get(pk=call.task_id))
+    return previews.of(context.visible(models.Task).select_related("module").get(pk=call.task_id))
 
 
 @tools.tool(
@@ -215,9 +215,8 @@ def _publish_preview(context: tools.Context, call: schemas.PublishTask) -> str:
     ),
 )
 def publish_task(context: tools.Context, call: schemas.PublishTask) -> schemas.TaskPublished:
-    """Ask a person to show one of your verified tasks to students. They may refuse."""
-    task = context.owned(models.Task).select_for_update().get(pk=call.task_id)
-    context.link(task)
+    """Ask a person to show a verified draft, yours or of an agent that you work with, to students. They may refuse."""
+    task = _visible(context, call.task_id)
     assert context.approved_by is not None, "the tool is declared with an approval"
     services.publish(task, by=context.approved_by)
     return schemas.TaskPublished(

@@ -41,9 +41,10 @@ class Chain(APIView):
 
 
 def _described(chain: models.Chain) -> object:
-    steps = chain.steps.select_related("run", "task")
+    asked = list(selectors.questions_of(chain))
     progress = schemas.ChainProgress(
         chain_id=chain.pk,
+        status=selectors.status_of(chain),
         steps=[
             schemas.ChainStep(
                 kind=step.kind,
@@ -52,9 +53,11 @@ def _described(chain: models.Chain) -> object:
                 run_id=step.run_id,
                 status=step.run.status if step.run else "refused",
                 refused=step.refused,
+                approvals=[approval.pk for approval in asked if approval.run_id == step.run_id],
                 verified=step.task.verified if step.task else None,
+                published=step.task.active if step.task else None,
             )
-            for step in steps
+            for step in chain.steps.all()
         ],
     )
     return progress.model_dump(mode="json")

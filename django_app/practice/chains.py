@@ -2,6 +2,9 @@
 
 A step begins in the transaction that ends the step before, so that no crash can come between the two.
 
+Of each task that is verified a person is asked whether students may see it: the run that solved it waits for the
+answer, and each is given by itself. Nothing is published otherwise.
+
 A solution that fails its tests is repaired by who wrote it, within its run. If it still fails, a test is what is
 wrong: the verdict goes back, once, to the agent that wrote the tests, and the task is solved again.
 """

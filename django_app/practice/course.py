@@ -33,12 +33,22 @@ CONDITIONS, TESTS, SOLUTION = "practice-conditions", "practice-tests", "practice
 TEAM_TOOLS = {
     CONDITIONS: ("read_lesson", "read_profile", "add_tasks"),
     TESTS: ("read_lesson", "read_profile", "read_task", "add_task_tests", "add_sql_tests"),
-    SOLUTION: ("read_lesson", "read_profile", "read_task", "add_task_solution", "verify_task"),
+    SOLUTION: (
+        "read_lesson",
+        "read_profile",
+        "read_task",
+        "add_task_solution",
+        "verify_task",
+        "publish_task",
+    ),
 }
 _TEAM_NAMES = {
     CONDITIONS: ("Task conditions", "Drafts several practice tasks for a lesson, in one pass."),
     TESTS: ("Task tests", "Writes the tests of a draft task from its text."),
-    SOLUTION: ("Task solutions", "Writes a draft task's solution and runs it against the tests."),
+    SOLUTION: (
+        "Task solutions",
+        "Writes a draft task's solution, runs it against the tests, and asks a person to publish what passes.",
+    ),
 }
 
 RESEARCHER = "research"

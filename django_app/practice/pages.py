@@ -11,8 +11,8 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from mandate import exceptions
 from mandate.models import Agent
+from mandate.pages import approvals, safety
 from mandate.pages import forms as start_forms
-from mandate.pages import safety
 from practice import chains, course, models, schemas, selectors
 from shared_schemas.problems import ErrorCode
 
@@ -60,14 +60,20 @@ def chains_page(request: HttpRequest) -> HttpResponse:
             return redirect("practice-chain-page", chain.pk)
     own = selectors.chains_of(safety.person(request))
     page = Paginator(own, PER_PAGE).get_page(request.GET.get("page"))
-    context = {"form": form, "page": page}
+    rows = [(chain, selectors.status_of(chain)) for chain in page]
+    context = {"form": form, "page": page, "rows": rows}
     return render(request, "practice/chains.html", context, status=UNFIT if form.errors else 200)
 
 
 @safety.page
 @require_GET
 def chain_page(request: HttpRequest, chain_id: int) -> HttpResponse:
-    """`/practice/chains/{id}/`: each step with its run and its task."""
-    chain = get_object_or_404(selectors.chains_of(safety.person(request)), pk=chain_id)
-    steps = chain.steps.select_related("run", "task")
-    return render(request, "practice/chain.html", {"chain": chain, "steps": steps})
+    """`/practice/chains/{id}/`: how it stands, what a person is asked, and each step with its run and its task."""
+    reader = safety.person(request)
+    chain = get_object_or_404(selectors.chains_of(reader), pk=chain_id)
+    context = {
+        "chain": chain,
+        "status": selectors.status_of(chain),
+        "waiting": approvals.waiting(selectors.runs_of(chain), reader),
+    }
+    return render(request, "practice/chain.html", context)

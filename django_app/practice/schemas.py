@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from mandate import tools
+from shared_schemas.runs import RunStatus
 
 MAX_TASKS = 10
 MAX_TESTS = 20
@@ -358,12 +359,22 @@ class ChainStep(Answer):
     """The run's, or `refused`."""
 
     refused: str
+    approvals: list[UUID]
+    """What a person is asked about this step, and has not answered."""
+
     verified: bool | None
     """Whether the task's solution passes its tests; nothing for the conditions."""
+
+    published: bool | None
+    """Whether students see the task; nothing for the conditions."""
 
 
 class ChainProgress(Answer):
     """How far a chain is."""
 
     chain_id: int
+    status: RunStatus
+    """As of a run. It awaits approval as long as one of its runs does; with a run that failed, or a step that was
+    refused, it has failed once nothing is at work any more."""
+
     steps: list[ChainStep]

@@ -1,11 +1,22 @@
 """What people and agents may read of the course."""
 
+from uuid import UUID
+
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import Q, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 
-from mandate.models import AiStatus
+from mandate.models import AiStatus, Approval
 from practice import models
+from shared_schemas.runs import RunStatus
+
+_MOST_PRESSING = (
+    RunStatus.AWAITING_APPROVAL,
+    RunStatus.RUNNING,
+    RunStatus.FAILED,
+    RunStatus.CANCELLED,
+    RunStatus.COMPLETED,
+)
 
 
 def lessons() -> QuerySet[models.Module]:
@@ -36,5 +47,29 @@ def open_drafts() -> QuerySet[models.Task]:
 
 
 def chains_of(person: AbstractBaseUser) -> QuerySet[models.Chain]:
-    """Return the chains that a person started."""
-    return models.Chain.objects.filter(started_by=person.pk).select_related("module", "student")
+    """Return the chains that a person started, with their steps."""
+    steps = models.ChainStep.objects.select_related("run", "task").defer(
+        "run__input", "run__result", "run__final_state"
+    )
+    chains = models.Chain.objects.filter(started_by=person.pk).select_related("module", "student")
+    return chains.prefetch_related(Prefetch("steps", steps))
+
+
+def status_of(chain: models.Chain) -> RunStatus:
+    """Return how a chain stands, in the words of runs: what a person has to do comes first, then what is at work."""
+    found = {RunStatus(step.run.status) if step.run else RunStatus.FAILED for step in chain.steps.all()}
+    if found == {RunStatus.PENDING}:
+        return RunStatus.PENDING
+    moving = {RunStatus.RUNNING if status is RunStatus.PENDING else status for status in found}
+    return next(status for status in _MOST_PRESSING if status in moving)
+
+
+def questions_of(chain: models.Chain) -> QuerySet[Approval]:
+    """Return what people are asked about a chain's tasks and nobody has answered yet."""
+    asked = Approval.objects.filter(run__in=runs_of(chain), status=Approval.Status.PENDING)
+    return asked.order_by("created_at", "pk")
+
+
+def runs_of(chain: models.Chain) -> list[UUID]:
+    """Return the runs that a chain has by now."""
+    return [step.run_id for step in chain.steps.all() if step.run_id]

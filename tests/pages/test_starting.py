@@ -119,16 +119,32 @@ def test_three_agents_in_a_row_are_started_and_seen_to_the_end(open_page):
     reader.page.get_by_role("button", name="Start").click()
 
     expect(reader.page.get_by_role("heading", name="Lists and loops, 1 task")).to_be_visible()
-    for step in ("conditions", "tests", "solution"):
-        follow_to_the_end(reader, step)
-    expect(reader.page.get_by_role("row", name="solution").locator(".approved")).to_be_visible()
+    facts, solution = reader.page.locator("dl.facts"), reader.page.get_by_role("row", name="solution")
+    for step in ("conditions", "tests"):
+        follow(reader, step, "completed")
+    follow(reader, "solution", "awaiting_approval")
+    reader.page.reload()
+    expect(facts).to_contain_text("awaiting approval")
+    expect(solution.locator(".approved")).to_have_text("passed")
+    assert reader.barriers() == []
+
+    reader.page.get_by_role("link", name="Look and decide").click()
+    reader.page.get_by_role("button", name="Approve", exact=True).click()
+    expect(reader.page.get_by_text("Approved, and done.")).to_be_visible()
+    reader.page.goto("/practice/chains/")
+    reader.page.get_by_role("main").get_by_role("link", name="Lists and loops, 1 task").first.click()
+    follow(reader, "solution", "completed")
+
+    reader.page.reload()
+    expect(facts).to_contain_text("completed")
+    expect(solution.locator(".approved")).to_have_text("published")
 
 
-def follow_to_the_end(reader, step):
-    """Look at a step's run, which the end of the one before has begun, until it has ended."""
+def follow(reader, step, status):
+    """Look at a step's run, which the end of the one before has begun, until it has come so far."""
     reader.page.reload()
     reader.page.get_by_role("row", name=step).get_by_role("link").last.click()
-    reader.wait_for_status("completed")
+    reader.wait_for_status(status)
     reader.page.go_back()
 
 

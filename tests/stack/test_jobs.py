@@ -4,9 +4,9 @@ import pytest
 from stack import assembly, chain, compare, job, jobs, research, sql
 
 JOBS = {
-    "python": job.do,
-    "sql": sql.do,
     "chain": chain.do,
+    "author": job.do,
+    "sql": sql.do,
     "compare": compare.do,
     "research": research.do,
 }
@@ -15,8 +15,8 @@ JOBS = {
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [
-        pytest.param({}, job.do, id="none"),
-        pytest.param({"JOB": ""}, job.do, id="empty"),
+        pytest.param({}, chain.do, id="none"),
+        pytest.param({"JOB": ""}, chain.do, id="empty"),
         *(pytest.param({"JOB": name}, do, id=name) for name, do in JOBS.items()),
     ],
 )
@@ -25,7 +25,7 @@ def test_a_job_is_chosen_by_its_name(environment, expected):
 
 
 def test_a_job_that_there_is_not_is_refused_with_those_there_are():
-    with pytest.raises(assembly.StackError, match="chain, compare, python, research, sql"):
+    with pytest.raises(assembly.StackError, match="author, chain, compare, research, sql"):
         jobs.chosen({"JOB": "laundry"})
 
 

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Collection
 
 from django.contrib import messages
 from django.contrib.auth.models import AbstractUser
@@ -94,6 +95,14 @@ def approval_page(request: HttpRequest, approval_id: uuid.UUID) -> HttpResponse:
         "next": _neighbour(approval, by, later=True),
     }
     return render(request, "mandate/approvals/detail.html", context, status=status)
+
+
+def waiting(run_ids: Collection[uuid.UUID], reader: AbstractUser) -> list[tuple[models.Approval, bool]]:
+    """Return what people are asked about runs, and whether the reader may decide: for `mandate/waiting.html`."""
+    asked = selectors.visible_to(reader).filter(run__in=run_ids, status=_Status.PENDING)
+    return [
+        (approval, selectors.may_decide(approval, reader)) for approval in asked.order_by("created_at", "pk")
+    ]
 
 
 def _form(request: HttpRequest, approval: models.Approval) -> edits.Edit:

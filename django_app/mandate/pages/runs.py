@@ -8,9 +8,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from mandate import models
-from mandate.pages import advice, filters, safety, timeline, written
+from mandate.pages import advice, approvals, filters, safety, timeline, written
 from mandate.selectors import agents as agent_selectors
-from mandate.selectors import approvals as approval_selectors
 from mandate.selectors import runs as selectors
 from mandate.services import runs
 from shared_schemas.runs import RunStatus
@@ -83,7 +82,6 @@ def resume(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
 
 def _context(request: HttpRequest, run: models.Run) -> dict[str, object]:
     by = safety.person(request)
-    waiting = approval_selectors.visible_to(by).filter(run=run, status=models.Approval.Status.PENDING)
     described = selectors.describe(run)
     return {
         "run": run,
@@ -91,7 +89,7 @@ def _context(request: HttpRequest, run: models.Run) -> dict[str, object]:
         "advice": advice.of(described.error.code) if described.error else None,
         "may_start": agent_selectors.may_start(run.agent, by),
         "lines": timeline.of(run, reader=by),
-        "waiting": [(approval, approval_selectors.may_decide(approval, by)) for approval in waiting],
+        "waiting": approvals.waiting([run.pk], by),
         "may_change": run.started_by_id == by.pk or by.has_perm(selectors.CHANGES_ALL),
         "may_cancel": not run.is_ended,
         "may_resume": run.status == RunStatus.FAILED,

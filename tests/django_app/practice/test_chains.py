@@ -1,15 +1,20 @@
+import uuid
+
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.db import transaction
+from django.utils import timezone
 
 from mandate import exceptions, signals, testing
 from mandate import models as mandate_models
+from mandate.models.run import ENDED
 from mandate.services import runs
-from practice import chains, course, models
+from practice import chains, course, models, selectors
 from shared_schemas.problems import ErrorCode
 from shared_schemas.runs import RunStatus
 
+DOUBLE = "def double(number):\n    return 2 * number\n"
 TASKS = {"tasks": [{"title": f"Task {name}", "text": "Write a function that doubles."} for name in "ab"]}
 
 
@@ -133,8 +138,7 @@ def solve(chain, draft, post):
             post(run, "add_task_tests", {"task_id": run.input["task_id"], "tests": tests})
             end(run)
         step = steps.first()
-        code = "def double(number):\n    return 2 * number\n"
-        post(step.run, "add_task_solution", {"task_id": step.task_id, "code": code})
+        post(step.run, "add_task_solution", {"task_id": step.task_id, "code": DOUBLE})
         post(step.run, "verify_task", {"task_id": step.task_id})
         end(step.run)
         return step.task
@@ -168,6 +172,91 @@ def test_a_task_that_is_verified_is_not_written_again(chain, solve):
     solve(passed=True)
 
     assert not chain.steps.filter(round=2).exists()
+
+
+@pytest.fixture
+def questions(chain, draft, post):
+    """Let the chain go as far as its questions, and return them: the run of each task waits for a person."""
+    draft(chain)
+    end(runs_of(chain, "conditions").get())
+    for run in runs_of(chain, "tests"):
+        tests = [{"input": "double(2)", "expected": 4}]
+        post(run, "add_task_tests", run.input | {"tests": tests})
+        end(run)
+    for run in runs_of(chain, "solution"):
+        post(run, "add_task_solution", run.input | {"code": DOUBLE})
+        post(run, "verify_task", run.input)
+        post(run, "publish_task", run.input)
+        mandate_models.Run.objects.filter(pk=run.pk).update(agent_run_id=uuid.uuid4())
+        end(run, RunStatus.AWAITING_APPROVAL)
+    mandate_models.Approval.objects.update(interrupt_id="asked")
+    return list(mandate_models.Approval.objects.order_by("created_at"))
+
+
+@pytest.fixture
+def editor(db):
+    return get_user_model().objects.create_superuser("editor")
+
+
+def status_of(chain):
+    return selectors.status_of(selectors.chains_of(chain.started_by).get(pk=chain.pk))
+
+
+def test_nothing_of_a_chain_is_published_before_a_person_says_so(chain, questions):
+    asked = [question.arguments["task_id"] for question in questions]
+
+    tasks = models.Task.objects.filter(pk__in=asked)
+    assert [(task.verified, task.active) for task in tasks] == [(True, False)] * 2
+    assert status_of(chain) == RunStatus.AWAITING_APPROVAL
+
+
+def test_the_questions_of_a_chain_are_decided_in_any_order_each_for_itself(chain, questions, editor):
+    testing.decide(questions[1].pk, by=editor)
+    between = status_of(chain)
+    testing.decide(questions[0].pk, "reject", by=editor, comment="One is enough.")
+
+    shown = {task.pk: task.active for task in models.Task.objects.all()}
+    assert [shown[question.arguments["task_id"]] for question in questions] == [False, True]
+    assert (between, status_of(chain)) == (RunStatus.AWAITING_APPROVAL, RunStatus.RUNNING)
+
+
+def test_a_chain_goes_on_by_itself_after_the_decisions(chain, questions, editor):
+    for question in questions:
+        testing.decide(question.pk, by=editor)
+    begun = [run.status for run in runs_of(chain, "solution")]
+    for run in runs_of(chain, "solution"):
+        end(run)
+
+    assert begun == [RunStatus.PENDING] * 2
+    assert status_of(chain) == RunStatus.COMPLETED
+    assert not chain.steps.filter(round=2).exists()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        pytest.param("awaiting_approval", "running", "awaiting_approval", id="a question before work"),
+        pytest.param("pending", "failed", "running", id="work before a failure"),
+        pytest.param("failed", "completed", "failed", id="a failure before an end"),
+        pytest.param("cancelled", "completed", "cancelled", id="a cancel before an end"),
+    ],
+)
+def test_a_chain_stands_as_its_most_pressing_run(chain, draft, first, second, expected):
+    draft(chain)
+    end(runs_of(chain, "conditions").get())
+    for run, status in zip(runs_of(chain, "tests"), (first, second), strict=True):
+        ended_at = timezone.now() if status in ENDED else None
+        mandate_models.Run.objects.filter(pk=run.pk).update(status=status, ended_at=ended_at)
+
+    assert status_of(chain) == expected
+
+
+def test_a_chain_whose_next_step_was_refused_has_failed(chain, draft):
+    draft(chain)
+    mandate_models.Agent.objects.filter(slug=course.TESTS).update(is_paused=True)
+    end(runs_of(chain, "conditions").get())
+
+    assert status_of(chain) == RunStatus.FAILED
 
 
 def test_what_cannot_be_started_does_not_undo_what_ended_and_is_started_later(chain, draft):
@@ -262,6 +351,17 @@ def test_a_person_starts_a_chain_over_rest_and_sees_how_far_it_is(client, teache
     assert started.status_code == 202
     assert [step["kind"] for step in seen["steps"]] == ["conditions", "tests", "tests"]
     assert [step["status"] for step in seen["steps"]] == ["completed", "pending", "pending"]
+
+
+def test_a_person_reads_over_rest_what_they_are_asked(client, teacher, chain, questions):
+    client.force_login(teacher)
+
+    seen = client.get(f"/api/practice/chains/{chain.pk}/").json()
+
+    solving = [step for step in seen["steps"] if step["kind"] == "solution"]
+    assert seen["status"] == "awaiting_approval"
+    assert [step["approvals"] for step in solving] == [[str(question.pk)] for question in questions]
+    assert [(step["verified"], step["published"]) for step in solving] == [(True, False)] * 2
 
 
 def test_a_chain_of_another_person_is_not_found(client, chain):

@@ -4,6 +4,7 @@ from django.contrib.auth.models import Permission
 from django.urls import reverse
 
 from mandate import models as mandate_models
+from mandate import testing
 from mandate.models import AiStatus
 from mandate.tools import choosing
 from practice import course, models
@@ -43,6 +44,23 @@ def test_a_chain_is_started_from_its_form_and_watched(client, send, teacher):
     )
     page = client.get(started.url).content.decode()
     assert str(mandate_models.Run.objects.get().pk) in page
+
+
+def test_the_page_of_a_chain_leads_to_what_it_asks(client, send, teacher, make_task):
+    page = send().url
+    agents = {agent.slug: agent for agent in mandate_models.Agent.objects.select_related("user")}
+    task = make_task(ai_user=agents[course.CONDITIONS].user, verified=True, verdict={"passed": True})
+    solving = testing.start_run(agents[course.SOLUTION], by=teacher)
+    models.ChainStep.objects.create(chain=models.Chain.objects.get(), kind="solution", task=task, run=solving)
+    testing.call_tool("publish_task", {"task_id": task.pk}, run=solving)
+    mandate_models.Run.objects.filter(pk=solving.pk).update(status="awaiting_approval")
+
+    whole, listed = (client.get(address).content.decode() for address in (page, CHAINS))
+
+    [question] = mandate_models.Approval.objects.all()
+    assert question.message == "Show the task 'Double it' of the lesson 'Loops' to students?"
+    assert reverse("mandate-approval-page", args=[question.pk]) in whole
+    assert all("awaiting approval" in content for content in (whole, listed))
 
 
 def test_a_form_that_is_sent_twice_starts_one_chain(send):

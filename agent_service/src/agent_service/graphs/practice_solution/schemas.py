@@ -24,6 +24,8 @@ class Result(TypedDict):
     title: str
     verified: bool
     failures: list[Any]
+    published: bool | None
+    """Whether the person who was asked said yes; nothing, if nobody was asked."""
 
 
 class Answer(TypedDict):
@@ -37,3 +39,4 @@ class State(schemas.TaskState, Answer):
 
     task_id: int
     student_id: int | None
+    published: bool | None
