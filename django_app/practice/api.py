@@ -10,6 +10,7 @@ from rest_framework.views import APIView
 
 from mandate import exceptions
 from practice import chains, models, schemas, selectors
+from shared_schemas import idempotency
 from shared_schemas.problems import ErrorCode
 
 
@@ -27,8 +28,10 @@ class Chains(APIView):
             count=asked.count,
             model=asked.model,
             by=_person(request),
+            request_key=_key(request),
         )
-        return Response(_described(chain), status=202)
+        replayed = {idempotency.REPLAYED_HEADER: "true"} if chain.replayed else None
+        return Response(_described(chain), status=202, headers=replayed)
 
 
 class Chain(APIView):
@@ -70,6 +73,14 @@ def _parsed(request: Request) -> schemas.StartChain:
         raise exceptions.RequestRefused.by_schema(
             ErrorCode.INVALID_REQUEST, "The body is not a request for a chain.", error
         ) from None
+
+
+def _key(request: Request) -> str | None:
+    header = request.headers.get(idempotency.HEADER)
+    try:
+        return None if header is None else idempotency.parse(header)
+    except idempotency.MalformedKeyError as error:
+        raise exceptions.RequestRefused(ErrorCode.IDEMPOTENCY_KEY_MALFORMED, str(error)) from None
 
 
 def _person(request: Request) -> AbstractUser:

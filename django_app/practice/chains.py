@@ -9,6 +9,7 @@ A solution that fails its tests is repaired by who wrote it, within its run. If 
 wrong: the verdict goes back, once, to the agent that wrote the tests, and the task is solved again.
 """
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ from mandate import exceptions
 from mandate.models import Run, ToolCallLink
 from mandate.services import runs
 from practice import course, models
+from shared_schemas.problems import ErrorCode
 from shared_schemas.runs import RunStatus
 
 _Kind = models.ChainStep.Kind
@@ -43,14 +45,14 @@ def start(
     student: models.StudentProfile | None = None,
     count: int = 3,
     model: str = "",
-    request_key: str = "",
+    request_key: str | None = None,
 ) -> models.Chain:
     """Have tasks written for a lesson. What returns is kept, and its first run will be delivered.
 
-    With a `request_key`, the same person's repeat of the same request returns the first one's chain.
+    With a `request_key`, the same person's repeat of the same request returns the first one's chain, `replayed`.
 
     Raises:
-        RequestRefused: as `runs.start`; then nothing is kept.
+        RequestRefused: as `runs.start`, IDEMPOTENCY_KEY_REUSED among it; then nothing is kept.
     """
     chain = models.Chain.objects.create(
         module=module, student=student, count=count, model=model, started_by_id=by.pk
@@ -59,7 +61,7 @@ def start(
     run = _started(step, request_key=request_key)
     if run.replayed:
         chain.delete()
-        return models.ChainStep.objects.select_related("chain").get(run=run).chain
+        return _replayed(run)
     step.run = run
     step.save()
     return chain
@@ -79,6 +81,16 @@ def go_on(chain: models.Chain) -> int:
     """Start what was refused before, and return how many of these steps have a run now."""
     waiting = chain.steps.select_for_update().filter(run=None)
     return sum(_try(step) for step in waiting)
+
+
+def _replayed(run: Run) -> models.Chain:
+    step = models.ChainStep.objects.select_related("chain").filter(run=run).first()
+    if step is None:
+        raise exceptions.RequestRefused(
+            ErrorCode.IDEMPOTENCY_KEY_REUSED, "This Idempotency-Key was used for a run of no chain."
+        )
+    step.chain.replayed = True
+    return step.chain
 
 
 def _following(step: models.ChainStep, run: Run) -> Iterator[tuple[_Kind, models.Task, int]]:
@@ -118,8 +130,12 @@ def _try(step: models.ChainStep) -> bool:
     return step.run is not None
 
 
-def _started(step: models.ChainStep, *, request_key: str = "") -> Run:
+def _started(step: models.ChainStep, *, request_key: str | None = None) -> Run:
     chain = step.chain
+    key = f"practice-chain:{chain.pk}:{step.kind}:{step.task_id or ''}:{step.round}"
+    if request_key:
+        # A digest: a key may be as long as a run's own, and hold what another key is made of.
+        key = f"practice-chain-request:{hashlib.sha256(request_key.encode()).hexdigest()}"
     about = {"module_id": chain.module_id, "count": chain.count}
     if step.task_id:
         about = {"task_id": step.task_id}
@@ -128,5 +144,5 @@ def _started(step: models.ChainStep, *, request_key: str = "") -> Run:
         input=about | ({"student_id": chain.student_id} if chain.student_id else {}),
         by=chain.started_by,
         model=chain.model or None,
-        idempotency_key=f"practice-chain:{request_key or chain.pk}:{step.kind}:{step.task_id or ''}:{step.round}",
+        idempotency_key=key,
     )

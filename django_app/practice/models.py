@@ -125,6 +125,9 @@ class Chain(models.Model):
     started_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
+    replayed = False
+    """Not stored: this object answers a repeated request."""
+
     class Meta:
         ordering = ("-created_at", "-pk")
 

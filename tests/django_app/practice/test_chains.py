@@ -1,3 +1,4 @@
+import hashlib
 import uuid
 
 import pytest
@@ -351,6 +352,77 @@ def test_a_person_starts_a_chain_over_rest_and_sees_how_far_it_is(client, teache
     assert started.status_code == 202
     assert [step["kind"] for step in seen["steps"]] == ["conditions", "tests", "tests"]
     assert [step["status"] for step in seen["steps"]] == ["completed", "pending", "pending"]
+
+
+@pytest.fixture
+def post_chain(client, teacher):
+    """Ask for a chain over REST, under a key."""
+    client.force_login(teacher)
+    module = models.Module.objects.get(slug="functions")
+
+    def post(key, **more):
+        body = {"module_id": module.pk, "count": 2} | more
+        return client.post(
+            "/api/practice/chains/", body, content_type="application/json", headers={"Idempotency-Key": key}
+        )
+
+    return post
+
+
+def test_the_same_request_under_the_same_key_is_one_chain(post_chain):
+    first, second = (post_chain("one-lesson") for _ in range(2))
+
+    assert first.json() == second.json()
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert "Idempotent-Replayed" not in first
+    assert second["Idempotent-Replayed"] == "true"
+    assert models.Chain.objects.count() == mandate_models.Run.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param({"count": 3}, id="count"),
+        pytest.param({"student_id": 1}, id="student"),
+        pytest.param({"model": "gpt-4.1"}, id="model"),
+    ],
+)
+def test_another_request_under_the_same_key_is_refused_as_of_a_run(post_chain, more):
+    student = models.StudentProfile.objects.first()
+    post_chain("one-lesson")
+
+    refused = post_chain("one-lesson", **more | ({"student_id": student.pk} if "student_id" in more else {}))
+
+    assert (refused.status_code, refused.json()["code"]) == (422, "idempotency_key_reused")
+    assert models.Chain.objects.count() == 1
+
+
+def test_a_key_means_nothing_to_other_people(post_chain, client, teacher):
+    first = post_chain("one-lesson")
+    other = get_user_model().objects.create_user("other")
+    other.user_permissions.set(teacher.user_permissions.all())
+    client.force_login(other)
+
+    second = post_chain("one-lesson")
+
+    assert first.json()["chain_id"] != second.json()["chain_id"]
+
+
+def test_a_key_is_of_its_request_whatever_runs_have_had(post_chain, teacher):
+    digest = hashlib.sha256(b"one-lesson").hexdigest()
+    given = {"module_id": models.Module.objects.get(slug="functions").pk, "count": 2}
+    key = f"practice-chain-request:{digest}"
+    runs.start(agent=course.CONDITIONS, input=given, by=teacher, idempotency_key=key)
+
+    refused = post_chain("one-lesson")
+
+    assert (refused.status_code, refused.json()["code"]) == (422, "idempotency_key_reused")
+    assert not models.Chain.objects.exists()
+
+
+@pytest.mark.parametrize(("key", "status"), [("k" * 200, 202), ("short", 400), ("k" * 201, 400)])
+def test_a_key_has_the_form_of_every_key(post_chain, key, status):
+    assert post_chain(key).status_code == status
 
 
 def test_a_person_reads_over_rest_what_they_are_asked(client, teacher, chain, questions):
