@@ -80,9 +80,11 @@ def test_pages_are_measured_beside_an_empty_list(tmp_path):
 
     pages.run(tmp_path / "bench", frozenset(pages.TARGETS), found.extend, rounds=1)
 
-    ratio, first = found
-    assert (ratio.name, first.name) == tuple(pages.TARGETS)
+    ratio, first, wall, queries = found
+    assert tuple(figure.name for figure in found) == tuple(pages.TARGETS)
     assert ratio.value == first.value > ratio.floor > 0
+    assert wall.value > 0
+    assert queries.value == queries.floor
 
 
 def test_the_processor_time_of_children_counts():

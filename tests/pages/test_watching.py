@@ -75,7 +75,7 @@ def test_the_list_tells_how_runs_stand_without_a_reload(open_page, author, slow_
     run_id = author.start(count=1)
     reader = open_page()
     reader.page.goto("/agents/runs/")
-    status = reader.page.locator(f"[id='status-{run_id}']")
+    status = reader.page.locator(f"[id='run-{run_id}'] .status")
     expect(status).to_have_text("running")
     reader.page.evaluate("window.kept = true")
 

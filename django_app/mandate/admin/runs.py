@@ -10,7 +10,6 @@ from django.http import HttpRequest, HttpResponse
 from mandate import models
 from mandate.admin import confirming, history
 from mandate.selectors import audit
-from mandate.selectors import runs as selectors
 from mandate.services import limits, revocations, runs
 
 
@@ -103,7 +102,7 @@ class RunAdmin(history.History):
     def export_audit(self, request: HttpRequest, chosen: QuerySet[models.Run]) -> HttpResponse | None:
         if confirming.too_many(self, request, chosen):
             return None
-        stories = [audit.story(run).model_dump_json() for run in selectors.detailed(chosen)]
+        stories = [audit.story(run).model_dump_json() for run in audit.detailed(chosen)]
         return HttpResponse(
             "".join(f"{story}\n" for story in stories),
             content_type="application/x-ndjson",

@@ -41,10 +41,9 @@ class Approval(APIView):
     """`/api/agents/approvals/{id}/`."""
 
     def get(self, request: Request, approval_id: uuid.UUID) -> Response:
-        approval = selectors.visible_to(people.person(request)).filter(pk=approval_id).first()
-        if approval is None:
-            raise exceptions.RequestRefused(ErrorCode.NOT_FOUND, "There is no such approval.")
-        return Response(selectors.as_wire(approval, reader=people.person(request)).model_dump(mode="json"))
+        by = people.person(request)
+        approval = selectors.find(approval_id, user=by)
+        return Response(selectors.as_wire(approval, reader=by).model_dump(mode="json"))
 
 
 class Decision(APIView):

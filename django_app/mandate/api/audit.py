@@ -21,7 +21,7 @@ class Audit(APIView):
     """`/api/agents/runs/{id}/audit/`."""
 
     def get(self, request: Request, run_id: uuid.UUID) -> Response:
-        story = selectors.story(run_selectors.find(run_id, user=request.user))
+        story = selectors.story(run_selectors.find(run_id, user=request.user, read=selectors.detailed))
         return Response(story.model_dump(mode="json"))
 
 

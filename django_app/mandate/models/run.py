@@ -31,7 +31,7 @@ class Run(models.Model):
     """One execution of an agent for a person."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="runs")
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="runs", db_index=False)
     started_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="mandate_runs"
     )
@@ -103,9 +103,17 @@ class Run(models.Model):
         ordering = ("-created_at",)
         indexes = [
             models.Index(fields=("started_by", "-created_at"), name="mandate_run_owner"),
+            models.Index(fields=("status", "-created_at"), name="mandate_run_status_newest"),
+            models.Index(fields=("agent", "-created_at"), name="mandate_run_agent_newest"),
+            models.Index(fields=("model", "-created_at"), name="mandate_run_model_newest"),
             models.Index(
                 fields=("agent", "prompt_version"),
                 name="mandate_run_prompts",
+                condition=~models.Q(prompt_version=""),
+            ),
+            models.Index(
+                fields=("prompt_version", "-created_at"),
+                name="mandate_run_prompt_newest",
                 condition=~models.Q(prompt_version=""),
             ),
             models.Index(fields=("ended_at",), name="mandate_run_ended_at"),

@@ -70,15 +70,13 @@ def approvals_page(request: HttpRequest) -> HttpResponse:
 def approval_page(request: HttpRequest, approval_id: uuid.UUID) -> HttpResponse:
     """`/agents/approvals/{id}/`: who asks for what; approve, edit or reject."""
     by = safety.person(request)
-    approval = selectors.visible_to(by).filter(pk=approval_id).first()
-    if approval is None:
-        raise exceptions.RequestRefused(ErrorCode.NOT_FOUND, "There is no such approval.")
+    approval = selectors.find(approval_id, user=by)
     written = request.POST.get("arguments") or timeline.pretty(approval.arguments)
     form, status = _form(request, approval), 200
     if request.method == "POST":
         if _decide(request, approval, form):
             return redirect("mandate-approval-page", approval_id)
-        approval = selectors.visible_to(by).get(pk=approval_id)
+        approval = selectors.find(approval_id, user=by)
         status = UNFIT if form.errors else REFUSED
     context = {
         "approval": approval,
@@ -99,10 +97,8 @@ def approval_page(request: HttpRequest, approval_id: uuid.UUID) -> HttpResponse:
 
 def waiting(run_ids: Collection[uuid.UUID], reader: AbstractUser) -> list[tuple[models.Approval, bool]]:
     """Return what people are asked about runs, and whether the reader may decide: for `mandate/waiting.html`."""
-    asked = selectors.visible_to(reader).filter(run__in=run_ids, status=_Status.PENDING)
-    return [
-        (approval, selectors.may_decide(approval, reader)) for approval in asked.order_by("created_at", "pk")
-    ]
+    asked = selectors.open_about(run_ids, reader).order_by("created_at", "pk")
+    return [(approval, selectors.may_decide(approval, reader)) for approval in asked]
 
 
 def _form(request: HttpRequest, approval: models.Approval) -> edits.Edit:

@@ -2,14 +2,17 @@
 
 import uuid
 
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_POST
+from django.urls import reverse
+from django.views.decorators.http import etag, require_GET, require_POST
 
 from mandate import models
-from mandate.pages import advice, approvals, filters, safety, timeline, written
+from mandate.models.run import ENDED
+from mandate.pages import advice, filters, paging, safety, timeline, written
 from mandate.selectors import agents as agent_selectors
+from mandate.selectors import approvals as approval_selectors
+from mandate.selectors import audit, versions
 from mandate.selectors import runs as selectors
 from mandate.services import runs
 from shared_schemas.runs import RunStatus
@@ -21,19 +24,18 @@ PER_PAGE = 50
 @require_GET
 def runs_page(request: HttpRequest) -> HttpResponse:
     """`/agents/runs/`: newest first, narrowed by filters."""
-    visible = selectors.visible_to(safety.person(request)).select_related("agent", "started_by")
-    chosen = filters.Runs(
-        request.GET, queryset=visible.defer("input", "result", "final_state"), request=request
-    )
-    paged = Paginator(chosen.qs, PER_PAGE).get_page(request.GET.get("page"))
+    by = safety.person(request)
+    chosen = filters.Runs(request.GET, queryset=selectors.visible_to(by), request=request)
+    paged = paging.Page.of(selectors.listed(chosen.qs), request.GET.get("page"), size=PER_PAGE)
     kept = request.GET.copy()
     kept.pop("page", None)
     context = {
         "page": paged,
         "filter": chosen,
         "query": kept.urlencode(),
+        "address": reverse("mandate-runs-page"),
         "show_person": "started_by" in chosen.filters,
-        "may_change": any(not run.is_ended for run in paged),
+        "may_change": any(run.status not in ENDED for run in paged),
     }
     return render(request, "mandate/runs/list.html", context)
 
@@ -45,18 +47,28 @@ def run_page(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
 
     With `?written` what models wrote is in the page itself: browsers without JavaScript go there.
     """
-    run = selectors.find(run_id, user=safety.person(request))
-    context = _context(request, run)
+    # Before the run is read: what changes meanwhile makes another version.
+    version = _version(request, run_id)
+    run = selectors.find(run_id, user=safety.person(request), read=audit.detailed)
+    context = _context(request, run) | {"version": version}
     if "written" in request.GET:
         context["writing"] = written.of(run)
     return render(request, "mandate/runs/detail.html", context)
 
 
+def _version(request: HttpRequest, run_id: uuid.UUID) -> str | None:
+    return versions.of(run_id, reader=safety.person(request))
+
+
 @safety.page
 @require_GET
+@etag(_version)
 def timeline_part(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
-    """`/agents/runs/{id}/timeline/`: the part of the page that changes while the run works."""
-    run = selectors.find(run_id, user=safety.person(request))
+    """`/agents/runs/{id}/timeline/`: the part of the page that changes while the run works.
+
+    Whoever sends the `ETag` of what they have is told by 304 that nothing has changed, after one query.
+    """
+    run = selectors.find(run_id, user=safety.person(request), read=audit.detailed)
     return render(request, "mandate/runs/timeline.html", _context(request, run))
 
 
@@ -83,13 +95,14 @@ def resume(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
 def _context(request: HttpRequest, run: models.Run) -> dict[str, object]:
     by = safety.person(request)
     described = selectors.describe(run)
+    advised = advice.of(described.error.code) if described.error else None
     return {
         "run": run,
         "described": described,
-        "advice": advice.of(described.error.code) if described.error else None,
-        "may_start": agent_selectors.may_start(run.agent, by),
+        "advice": advised,
+        "may_start": advised and not advised.goes_on and agent_selectors.may_start(run.agent, by),
         "lines": timeline.of(run, reader=by),
-        "waiting": approvals.waiting([run.pk], by),
+        "waiting": approval_selectors.open_in(run, by),
         "may_change": run.started_by_id == by.pk or by.has_perm(selectors.CHANGES_ALL),
         "may_cancel": not run.is_ended,
         "may_resume": run.status == RunStatus.FAILED,

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import Q
+from django.db.models import Prefetch, QuerySet
 
 from mandate import models
 from mandate.selectors import runs as run_selectors
@@ -26,8 +26,25 @@ _NOTED = {
 _ORDER = {event: place for place, event in enumerate(Event)}
 
 
+def detailed(runs: QuerySet[models.Run]) -> QuerySet[models.Run]:
+    """Fetch what `story` needs: one query for each kind of thing that can happen, however much of it did."""
+    calls = models.ToolCall.objects.select_related("agent_user", "acting_for", "undo__undone_by")
+    return runs.select_related("agent", "started_by").prefetch_related(
+        "usage",
+        # Before the calls: a call that is made meanwhile may be read without its question, not the reverse.
+        Prefetch("approvals", models.Approval.objects.select_related("decided_by")),
+        Prefetch("notes", models.RunNote.objects.select_related("by")),
+        Prefetch("sessions", models.ToolSession.objects.order_by("epoch")),
+        Prefetch("tool_calls", calls),
+        "tool_calls__outbox_messages",
+        "outbox_messages",
+        "webhook_receipts",
+        Prefetch("draft_reviews", models.DraftReview.objects.select_related("reviewed_by", "content_type")),
+    )
+
+
 def story(run: models.Run) -> wire.Audit:
-    """Return everything that is known of a run that `runs.detailed` read, oldest first."""
+    """Return everything that is known of a run that `detailed` read, oldest first."""
     entries = [
         *_of_run(run),
         *_of_notes(run),
@@ -75,18 +92,18 @@ def _of_run(run: models.Run) -> Iterator[wire.Entry]:
 
 def _revoked(run: models.Run) -> list[str]:
     """Return the tools that a run was started with, if all were taken away since."""
-    notes = run.notes.filter(kind=models.RunNote.Kind.MANDATE_REVOKED).order_by("id")
-    return next((note.data["tools"] for note in notes), [])
+    kind = models.RunNote.Kind.MANDATE_REVOKED
+    return next((note.data["tools"] for note in run.notes.all() if note.kind == kind), [])
 
 
 def _of_notes(run: models.Run) -> Iterator[wire.Entry]:
-    for note in run.notes.select_related("by"):
+    for note in run.notes.all():
         yield _entry(note.at, _NOTED[models.RunNote.Kind(note.kind)], note.by, **note.data)
 
 
 def _of_sessions(run: models.Run) -> Iterator[wire.Entry]:
     earlier = False
-    for session in run.sessions.order_by("epoch"):
+    for session in run.sessions.all():
         yield _entry(session.created_at, Event.SESSION_OPENED, epoch=session.epoch, takeover=earlier)
         if session.revoked_at:
             yield _entry(session.revoked_at, Event.SESSION_CLOSED, epoch=session.epoch)
@@ -94,7 +111,7 @@ def _of_sessions(run: models.Run) -> Iterator[wire.Entry]:
 
 
 def _of_calls(run: models.Run) -> Iterator[wire.Entry]:
-    for call in run.tool_calls.select_related("agent_user", "acting_for", "undo__undone_by"):
+    for call in run.tool_calls.all():
         yield _entry(
             call.created_at,
             Event.CALLED,
@@ -129,14 +146,15 @@ def _of_calls(run: models.Run) -> Iterator[wire.Entry]:
 
 
 def _of_approvals(run: models.Run) -> Iterator[wire.Entry]:
-    # Those that `detailed` fetched know their status only.
-    for approval in models.Approval.objects.filter(run=run).select_related("tool_call", "decided_by"):
-        about = {"approval": str(approval.pk), "tool": approval.tool_call.tool}
+    calls = {call.pk: call for call in run.tool_calls.all()}
+    for approval in run.approvals.all():
+        call = calls[approval.tool_call_id]
+        about = {"approval": str(approval.pk), "tool": call.tool}
         yield _entry(
             approval.created_at,
             Event.APPROVAL_ASKED,
             None,
-            approval.tool_call,
+            call,
             message=approval.message,
             arguments=approval.arguments,
             permission=approval.permission,
@@ -144,13 +162,13 @@ def _of_approvals(run: models.Run) -> Iterator[wire.Entry]:
             **about,
         )
         if approval.warned_at:
-            yield _entry(approval.warned_at, Event.APPROVAL_WARNED, None, approval.tool_call, **about)
+            yield _entry(approval.warned_at, Event.APPROVAL_WARNED, None, call, **about)
         if approval.decided_at:
             yield _entry(
                 approval.decided_at,
                 Event.APPROVAL_DECIDED,
                 approval.decided_by,
-                approval.tool_call,
+                call,
                 status=approval.status,
                 edited_arguments=approval.edited_arguments,
                 comment=approval.comment,
@@ -159,9 +177,11 @@ def _of_approvals(run: models.Run) -> Iterator[wire.Entry]:
 
 
 def _of_messages(run: models.Run) -> Iterator[wire.Entry]:
-    own = Q(run=run) | Q(tool_call__run=run)
-    for message in models.OutboxMessage.objects.filter(own).select_related("tool_call"):
-        call = message.tool_call
+    # A tool's message is not the run's: it holds up none of those.
+    own: list[tuple[models.OutboxMessage, models.ToolCall | None]]
+    own = [(message, None) for message in run.outbox_messages.all()]
+    own += [(message, call) for call in run.tool_calls.all() for message in call.outbox_messages.all()]
+    for message, call in own:
         about = {"message": message.pk, "topic": message.topic, "key": message.key}
         tried = about | {"attempts": message.attempts, "last_error": message.last_error}
         yield _entry(message.created_at, Event.MESSAGE_WRITTEN, None, call, **about)
@@ -183,7 +203,7 @@ def _of_webhooks(run: models.Run) -> Iterator[wire.Entry]:
 
 
 def _of_drafts(run: models.Run) -> Iterator[wire.Entry]:
-    for review in run.draft_reviews.select_related("reviewed_by", "content_type"):
+    for review in run.draft_reviews.all():
         if review.reviewed_at is None:
             continue
         yield _entry(

@@ -44,9 +44,7 @@ COLUMNS = (
 def visible_to(user: AbstractUser | AnonymousUser) -> QuerySet[models.Comparison]:
     """Return a person's own comparisons, and everybody's for staff with the permission to view runs."""
     everything = models.Comparison.objects.all()
-    if user.is_staff and user.has_perm(run_selectors.SEES_ALL):
-        return everything
-    return everything.filter(started_by_id=user.pk)
+    return everything if run_selectors.sees_all(user) else everything.filter(started_by_id=user.pk)
 
 
 def find(comparison_id: int, *, user: AbstractUser | AnonymousUser) -> models.Comparison:

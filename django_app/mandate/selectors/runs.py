@@ -1,10 +1,13 @@
 """Reads runs for the people who may see them."""
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractUser, AnonymousUser
-from django.db.models import Prefetch, QuerySet
+from django.db.models import F, Prefetch, QuerySet
 
 from mandate import exceptions, models
 from mandate.models.run import ENDED
@@ -17,6 +20,7 @@ SEES_ALL = "mandate.view_run"
 CHANGES_ALL = "mandate.change_run"
 
 User = AbstractUser | AnonymousUser
+Read = Callable[[QuerySet[models.Run]], QuerySet[models.Run]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,25 +38,37 @@ class Progress:
 
 
 def visible_to(user: User) -> QuerySet[models.Run]:
-    """Return a person's own runs, and everybody's for staff with the permission to view runs."""
+    """Return a person's own runs, and everybody's for those who see all."""
     everything = models.Run.objects.all()
-    if user.is_staff and user.has_perm(SEES_ALL):
-        return everything
-    return everything.filter(started_by_id=user.pk)
+    return everything if sees_all(user) else everything.filter(started_by_id=user.pk)
 
 
-def find(run_id: uuid.UUID, *, user: User, to_change: bool = False) -> models.Run:
-    """Return a run that a person may see, and change where that is asked.
+def sees_all(user: User) -> bool:
+    """Tell whether a user is staff with the permission to view runs."""
+    return user.is_staff and user.has_perm(SEES_ALL)
+
+
+def find(run_id: uuid.UUID, *, user: User, to_change: bool = False, read: Read | None = None) -> models.Run:
+    """Return a run that a person may see, and change where that is asked, with what `read` fetches.
 
     Raises:
         RequestRefused: NOT_FOUND; FORBIDDEN, they may only see it.
     """
-    run = detailed(visible_to(user)).filter(pk=run_id).first()
+    run = (read or detailed)(visible_to(user)).filter(pk=run_id).first()
     if run is None:
         raise exceptions.RequestRefused(ErrorCode.NOT_FOUND, f"You have no run {run_id}.")
     if to_change and run.started_by_id != user.pk and not user.has_perm(CHANGES_ALL):
         raise exceptions.RequestRefused(ErrorCode.FORBIDDEN, "You may see this run, not change it.")
     return run
+
+
+def listed(runs: QuerySet[models.Run]) -> QuerySet[models.Run, Any]:
+    """Return what a list shows of runs, newest first: named values, which take half the time of objects."""
+    person = F(f"started_by__{get_user_model().USERNAME_FIELD}")
+    named = runs.annotate(agent_name=F("agent__name"), person=person).order_by("-created_at", "-pk")
+    return named.values_list(
+        "pk", "status", "model", "cost", "created_at", "agent_name", "person", named=True
+    )
 
 
 def detailed(runs: QuerySet[models.Run]) -> QuerySet[models.Run]:

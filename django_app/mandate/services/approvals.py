@@ -61,9 +61,7 @@ def decide(approval_id: uuid.UUID, decision: Decision, *, by: AbstractUser) -> m
             the codes of a mandate, INVALID_ARGUMENTS of an edit, TOOL_FAILED.
         ToolRejected: a business rule refuses the call; the approval stays open.
     """
-    approval = selectors.visible_to(by).filter(pk=approval_id).first()
-    if approval is None:
-        raise exceptions.RequestRefused(ErrorCode.NOT_FOUND, "There is no such approval.")
+    approval = selectors.find(approval_id, user=by)
     if approval.status != Status.PENDING:
         return _decided(approval, decision, by)
     try:

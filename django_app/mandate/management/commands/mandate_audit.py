@@ -8,7 +8,6 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from mandate import models
 from mandate.selectors import audit
-from mandate.selectors import runs as selectors
 from shared_schemas import audit as wire
 
 
@@ -20,7 +19,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="as the REST API answers it")
 
     def handle(self, *, run_id: uuid.UUID, json: bool, **_: Any) -> None:
-        run = selectors.detailed(models.Run.objects.filter(pk=run_id)).first()
+        run = audit.detailed(models.Run.objects.filter(pk=run_id)).first()
         if run is None:
             raise CommandError(f"There is no run {run_id}.")
         story = audit.story(run)

@@ -15,6 +15,7 @@ let due = null;
 let isFresh = false; // what the server wrote into the list is gone; the events tell it again
 let began = null; // when the fetch that is on its way began
 let missed = false; // something happened since
+let version = `"${run.dataset.version}"`; // of what is shown
 
 function reachable() {
   return [...run.querySelectorAll("a, button, summary, pre")];
@@ -51,8 +52,12 @@ async function refresh() {
 
 async function fetched() {
   try {
-    const answer = await fetch(run.dataset.timeline, { cache: "no-store", redirect: "error" });
-    if (answer.ok) replace(await answer.text());
+    const headers = { "If-None-Match": version };
+    const answer = await fetch(run.dataset.timeline, { headers, cache: "no-store", redirect: "error" });
+    if (answer.ok) {
+      replace(await answer.text());
+      version = answer.headers.get("ETag");
+    }
     else if (answer.status >= 500) soon(AWAY);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error; // how `fetch` says that the network failed

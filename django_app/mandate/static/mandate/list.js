@@ -9,8 +9,9 @@ async function refresh() {
   const answer = await fetch(location.href).catch(() => null);
   if (!answer?.ok) return true;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const cell of document.querySelectorAll("td[data-changes]")) {
-    const now = page.getElementById(cell.id); // gone where newer runs pushed it to the next page
+  for (const cell of document.querySelectorAll("[id] > [data-changes]")) {
+    const row = page.getElementById(cell.parentElement.id); // gone where newer runs pushed it to the next page
+    const now = row?.querySelector(`[data-changes="${cell.dataset.changes}"]`);
     if (now && now.innerHTML !== cell.innerHTML) cell.replaceChildren(...now.childNodes);
   }
   return changing(page);

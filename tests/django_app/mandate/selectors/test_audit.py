@@ -4,7 +4,6 @@ import pytest
 
 from mandate import exceptions, models, testing, tokens, tools
 from mandate.selectors import audit
-from mandate.selectors import runs as selectors
 from mandate.services import approvals, drafts, runs, sessions, undo
 from practice.models import Module, Task
 from shared_schemas.audit import Event
@@ -20,7 +19,7 @@ def story():
     """Returns a run's entries, or those of some events."""
 
     def read(run, *events):
-        found = audit.story(selectors.detailed(models.Run.objects.filter(pk=run.pk)).get())
+        found = audit.story(audit.detailed(models.Run.objects.filter(pk=run.pk)).get())
         return [entry for entry in found.entries if not events or entry.event in events]
 
     return read
@@ -235,4 +234,4 @@ def test_a_longer_story_takes_no_more_queries(start_run, add_tool, django_assert
         testing.call_tool(add_tool, {"name": name}, run=run)
 
     with django_assert_max_num_queries(13):
-        audit.story(selectors.detailed(models.Run.objects.all()).get())
+        audit.story(audit.detailed(models.Run.objects.all()).get())
