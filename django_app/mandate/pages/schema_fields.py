@@ -1,11 +1,13 @@
 """Form fields of a JSON schema: one for each property, as far as a form has one for it."""
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from django import forms
 
+from mandate.pages import schema_faults
 from mandate.tools import choosing
 from shared_schemas.problems import FieldProblem
 
@@ -13,6 +15,7 @@ NOT_GIVEN = [("", "not given")]
 _MOST_ROWS = 12
 
 Offer = Callable[[str], choosing.Choices | None]
+Faults = Callable[[Any], list[str]]
 
 
 class Text(forms.CharField):
@@ -32,6 +35,15 @@ class Json(forms.JSONField):
     empty_values = [None, ""]
     """Not the empty list, nor the empty object."""
 
+    def __init__(self, *, faults: Faults, required: bool) -> None:
+        super().__init__(required=required)
+        self.faults = faults
+
+    def validate(self, value: Any) -> None:
+        super().validate(value)
+        if value not in self.empty_values and (faults := self.faults(value)):
+            raise forms.ValidationError(faults)
+
     def prepare_value(self, value: Any) -> Any:
         if value is None or isinstance(value, forms.fields.InvalidJSONInput):
             return value
@@ -50,7 +62,9 @@ def of(
         offered = offer(name)
         if offered is None:
             offered = _listed(resolved, nullable=is_nullable(described))
-        field = _field(resolved, required=needed) if offered is None else _choice(offered, required=needed)
+        faults = functools.partial(schema_faults.of, described=described, schema=schema)
+        made = _field(resolved, faults, required=needed)
+        field = made if offered is None else _choice(offered, required=needed)
         field.label = _label(name, described)
         field.help_text = described.get("description", "")
         field.initial = described.get("default") if given is None else given.get(name)
@@ -69,7 +83,7 @@ def place_of(problem: FieldProblem) -> tuple[str, str]:
     steps = [step.replace("~1", "/").replace("~0", "~") for step in problem.pointer.split("/")[1:]]
     if steps and steps[0] in {"input", "arguments"}:
         steps.pop(0)
-    inside = "/".join(steps[1:])
+    inside = "".join(f"/{step}" for step in steps[1:])
     return (steps[0] if steps else ""), (f"{inside}: {problem.detail}" if inside else problem.detail)
 
 
@@ -109,7 +123,7 @@ def _listed(described: Mapping[str, Any], *, nullable: bool) -> choosing.Choices
     return None
 
 
-def _field(described: Mapping[str, Any], *, required: bool) -> forms.Field:
+def _field(described: Mapping[str, Any], faults: Faults, *, required: bool) -> forms.Field:
     least, most = described.get("minimum"), described.get("maximum")
     match described:
         case {"type": "integer"}:
@@ -126,7 +140,7 @@ def _field(described: Mapping[str, Any], *, required: bool) -> forms.Field:
                 min_length=described.get("minLength"),
                 max_length=described.get("maxLength"),
             )
-    return Json(required=required)
+    return Json(faults=faults, required=required)
 
 
 def _make_room(field: forms.Field) -> None:

@@ -99,7 +99,7 @@ def test_a_refusal_inside_an_argument_is_shown_at_it_with_its_place():
 
     form.refuse(exceptions.RequestRefused(ErrorCode.INVALID_ARGUMENTS, "No.", [place]))
 
-    assert form.errors == {"argument-tests": ["0/input: Too short."]}
+    assert form.errors == {"argument-tests": ["/0/input: Too short."]}
 
 
 def test_a_tool_that_is_gone_has_no_fields():
