@@ -46,8 +46,10 @@ def test_a_model_outside_the_catalogue_fails_the_run(name):
     ],
 )
 def test_a_provider_without_key_says_which_variable_is_missing(name, variable):
-    with pytest.raises(exceptions.RunFailed, match=variable):
+    with pytest.raises(exceptions.RunFailed, match=variable) as caught:
         models.Catalogue(providers={}).get(name)
+
+    assert caught.value.code is ErrorCode.MODEL_WITHOUT_KEY
 
 
 @pytest.mark.parametrize("chosen", ["openai", "anthropic", "google"])

@@ -42,15 +42,19 @@ def token():
 
 @contextmanager
 def serving(environment, *options):
-    """Start the service and yield its process and address."""
+    """Start the service and yield its process, its address, and what it logs until it serves and when it has ended."""
     command = [sys.executable, "-m", "agent_service", "serve", *options]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         try:
-            lines = iter(process.stderr.readline, "")
-            yield process, next(found[1] for line in lines if (found := ADDRESS.search(line)))
+            said = []
+            for line in process.stderr:
+                said.append(line)
+                if found := ADDRESS.search(line):
+                    break
+            yield process, found[1], said
         finally:
             process.kill()
-            process.stderr.read()
+            said += process.stderr
 
 
 def test_sigterm_ends_streams_early_and_hands_the_run_on(environment, token):
@@ -72,14 +76,26 @@ def test_sigterm_ends_streams_early_and_hands_the_run_on(environment, token):
             run = await client.http.get(path)
             return run["status"]
 
-    with serving(environment) as (process, url):
+    with serving(environment) as (process, url, _):
         path, seen = asyncio.run(follow_until_it_closes(url, process))
         process.wait(timeout=20)
-    with serving(environment, "--no-worker") as (_, url):
+    with serving(environment, "--no-worker") as (_, url, _):
         status = asyncio.run(status_of(url, path))
 
     assert "event: end" not in seen
     assert status == "pending"
+
+
+def test_providers_without_a_key_are_named_once_in_the_log(environment):
+    environment |= {"OPENAI_API_KEY": "made up", "ANTHROPIC_API_KEY": ""}
+    environment.pop("GOOGLE_API_KEY", None)
+
+    with serving(environment) as (process, _, said):
+        process.terminate()
+        process.wait(timeout=20)
+
+    told = [json.loads(line) for line in said if "models.without_key" in line]
+    assert [entry["providers"] for entry in told] == [["anthropic", "google"]]
 
 
 def test_graphs_that_cannot_be_read_stop_the_start_and_say_why_at_the_end(environment):

@@ -90,6 +90,27 @@ def test_the_catalogues_fallback_answers_and_is_paid_for_a_model_that_is_away(
     assert run.cost * 10**6 == used.input_tokens * 10 + used.output_tokens * 20
 
 
+def test_a_fallback_without_a_key_is_not_there(judge, keep, ended, asked, model_side, person):
+    first = {"provider": "openai", "base_url": model_side[1]["openai"], "fallback": "gemini-spare"}
+    keep(**{"house": first, "gemini-spare": {"provider": "google"}})
+
+    run = ended(runs.start(agent=judge, input={"text": "judge"}, by=person))
+
+    assert (run.status, run.result) == (RunStatus.COMPLETED, 7)
+    assert [body["model"] for body in asked] == ["house"]
+
+
+def test_a_run_whose_own_model_has_no_key_fails_and_says_so(judge, keep, ended, asked, model_side, person):
+    spare = {"provider": "openai", "base_url": model_side[1]["openai"]}
+    keep(house={"provider": "google", "fallback": "gpt-spare"}, **{"gpt-spare": spare})
+
+    run = ended(runs.start(agent=judge, input={"text": "judge"}, by=person))
+
+    assert (run.status, run.error_code) == (RunStatus.FAILED, ErrorCode.MODEL_WITHOUT_KEY)
+    assert "GOOGLE_API_KEY" in run.error_message
+    assert not asked
+
+
 @pytest.mark.parametrize(
     ("path", "named", "pointer"),
     [

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import httpx
+import structlog
 from pgqueuer.domain.settings import db_settings
 
 from agent_service import auth, checkpointing, database, models, webhooks
@@ -28,6 +29,8 @@ from agent_service.events import log
 from agent_service.graphs import registry
 from agent_service.settings import Settings
 from agent_service.tools import client
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +182,10 @@ def _models(settings: Settings) -> models.Catalogue:
             timeout=settings.model_timeout.total_seconds(),
         )
         for name, (key, base_url) in given.items()
-        if key is not None
+        # A variable that is set to nothing is one that is not set.
+        if key
     }
+    if without := sorted(given.keys() - providers.keys()):
+        _log.info("models.without_key", providers=without, note="not asked, and left out as fallbacks")
     models.preload(providers)
     return models.Catalogue(providers=providers, allowed_urls=settings.model_base_urls)

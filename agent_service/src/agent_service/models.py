@@ -77,12 +77,20 @@ class Catalogue:
         With `use_responses_api` it is asked in the newer of OpenAI's two formats.
 
         Raises:
-            RunFailed: there is no such model here, or it may not be asked there.
+            RunFailed: UNKNOWN_MODEL, there is no such model here, or it may not be asked there; MODEL_WITHOUT_KEY.
         """
         key = full(name), base_url, max_output, use_responses_api
         if key not in self.opened:
             self.opened[key] = self._open(*key)
         return self.opened[key]
+
+    def has_key(self, name: str) -> bool:
+        """Say whether the provider of a model has a key here.
+
+        Raises:
+            RunFailed: a bare name does not tell its provider.
+        """
+        return full(name).partition(":")[0] in self.providers
 
     async def aclose(self) -> None:
         """Close the connections of all clients."""
@@ -103,8 +111,10 @@ class Catalogue:
         if provider not in PROVIDERS:
             raise _unknown(full_name, f"no provider {provider!r} is known here")
         if provider not in self.providers:
-            raise _unknown(
-                full_name, f"provider {provider!r} has no key here; set {provider.upper()}_API_KEY"
+            raise exceptions.RunFailed(
+                ErrorCode.MODEL_WITHOUT_KEY,
+                f"Model {full_name!r} cannot be used: provider {provider!r} has no key here; "
+                f"set {provider.upper()}_API_KEY.",
             )
         if base_url is not None and base_url.rstrip("/") not in self.allowed_urls:
             raise _unknown(full_name, f"AGENT_MODEL_BASE_URLS does not name {base_url!r}")

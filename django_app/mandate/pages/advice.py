@@ -22,6 +22,10 @@ BY_CODE = {
         text="The provider of the model did not answer as it should. If it is a passing trouble of theirs, "
         "let the run go on; if the message names a key or a quota, that has to be mended first."
     ),
+    ErrorCode.MODEL_WITHOUT_KEY: Advice(
+        text="The agent service has no key of the model's provider; the message names it. "
+        f"{_PERSON} to set it, then let the run go on; or start a new one with another model."
+    ),
     ErrorCode.RUN_TIMEOUT: Advice(text="Let it go on: it takes up the work where it stopped."),
     ErrorCode.SUBMISSION_FAILED: Advice(
         text="The agent service could not be reached. Let the run go on as soon as it can."

@@ -65,6 +65,7 @@ class ErrorCode(StrEnum):
 
     # How a run can fail.
     MODEL_FAILED = "model_failed"
+    MODEL_WITHOUT_KEY = "model_without_key"
     GRAPH_FAILED = "graph_failed"
     RECURSION_LIMIT = "recursion_limit"
     RUN_TIMEOUT = "run_timeout"

@@ -292,7 +292,9 @@ class Execution:
         self, named: str | None, granted: Sequence[tools.GrantedModel] | None
     ) -> BaseChatModel | None:
         other = grants.fallback(named, granted)
-        return self._model(other, granted) if other else None
+        if other is None or not self.shared.models.has_key(grants.allowed(other, granted).name):
+            return None
+        return self._model(other, granted)
 
     def _config(self) -> RunnableConfig:
         asked = self.claim.run
