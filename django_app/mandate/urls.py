@@ -7,6 +7,7 @@ from mandate.api import (
     audit,
     comparisons,
     events,
+    figures,
     health,
     problems,
     prompts,
@@ -63,6 +64,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/agents/quality/", audit.Quality.as_view(), name="mandate-quality"),
     path("api/agents/runs/<uuid:run_id>/limits/", runs.Limits.as_view(), name="mandate-run-limits"),
     path("api/agents/runs/<uuid:run_id>/events/", events.stream, name="mandate-run-events"),
+    path("api/agents/figures/", figures.Figures.as_view(), name="mandate-figures"),
+    path("api/agents/figures/models.csv", figures.Models.as_view(), name="mandate-model-figures"),
+    path("api/agents/figures/prompts.csv", figures.Prompts.as_view(), name="mandate-prompt-figures"),
     path("api/agents/prompt-versions/", prompts.PromptVersions.as_view(), name="mandate-prompt-versions"),
     path("api/agents/comparisons/", comparisons.Comparisons.as_view(), name="mandate-comparisons"),
     path(

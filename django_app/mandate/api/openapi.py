@@ -11,6 +11,7 @@ from mandate.api import pages, problems
 from shared_schemas import (
     audit,
     comparisons,
+    figures,
     idempotency,
     prompts,
     quality,
@@ -52,6 +53,7 @@ _APPROVAL = _parameter("path", "approval_id", {"type": "string", "format": "uuid
 _CALL = _parameter("path", "call_id", {"type": "string", "format": "uuid"})
 _MESSAGE = _parameter("path", "message_id", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1})
 _AGENT = _parameter("query", "agent", {"type": "string", "pattern": "^[-a-zA-Z0-9_]+$"})
+_SINCE = _parameter("query", "since", {"type": "string", "format": "date"})
 _COMPARISON = _parameter("path", "comparison_id", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1})
 _RESULT = _parameter("path", "result_id", {"type": "string", "format": "uuid"})
 _TOOL = _parameter("path", "name", {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$"})
@@ -236,6 +238,38 @@ _PEOPLE = (
         answers={202: comparisons.ComparisonCreated},
         refusals=(*_UNREADABLE, ErrorCode.FORBIDDEN, ErrorCode.AGENT_PAUSED, ErrorCode.NOT_FOUND),
         parameters=(_KEY,),
+    ),
+    _Operation(
+        method="get",
+        path="/api/agents/figures/",
+        name="readFigures",
+        summary="Read what all runs came to, by agent and model, and by version of the prompts.",
+        security="person",
+        answers={200: figures.Figures},
+        refusals=(ErrorCode.INVALID_REQUEST,),
+        parameters=(_AGENT, _SINCE),
+    ),
+    _Operation(
+        method="get",
+        path="/api/agents/figures/models.csv",
+        name="exportModelFigures",
+        summary="Read what all runs came to, by agent and model, as CSV.",
+        security="person",
+        answers={200: None},
+        media_type="text/csv",
+        refusals=(ErrorCode.INVALID_REQUEST,),
+        parameters=(_AGENT, _SINCE),
+    ),
+    _Operation(
+        method="get",
+        path="/api/agents/figures/prompts.csv",
+        name="exportPromptFigures",
+        summary="Read what all runs came to, by version of the prompts, as CSV.",
+        security="person",
+        answers={200: None},
+        media_type="text/csv",
+        refusals=(),
+        parameters=(_AGENT,),
     ),
     _Operation(
         method="get",

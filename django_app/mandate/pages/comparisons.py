@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
@@ -54,8 +55,15 @@ def figures_page(request: HttpRequest) -> HttpResponse:
         "models": performance.by_model(by, agent=asked.agent, since=asked.since),
         "prompts": prompts.by_version(by, agent=asked.agent),
         "since": asked.since,
+        "asked": _query(asked),
     }
     return render(request, "mandate/comparisons/figures.html", context)
+
+
+def _query(asked: filters.Asked) -> str:
+    given = {"agent": asked.agent, "since": asked.since.isoformat() if asked.since else ""}
+    chosen = urlencode({name: value for name, value in given.items() if value})
+    return f"?{chosen}" if chosen else ""
 
 
 _PICTURES: tuple[tuple[str, str, Callable[[ModelFigures], float | None], _Shown], ...] = (

@@ -1,7 +1,7 @@
 """What lists of runs, approvals and drafts, and figures, may be narrowed by."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import django_filters
@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from mandate import models
 from mandate.models import AgentOwned, AiStatus
+from mandate.selectors import days
 from mandate.selectors import runs as selectors
 from mandate.services import drafts
 from shared_schemas.runs import RunStatus
@@ -65,10 +66,10 @@ class Runs(django_filters.FilterSet):
 
     # Moments, not the day of a moment: for them there is an index.
     def from_day(self, found: QuerySet[models.Run], _name: str, day: date) -> QuerySet[models.Run]:
-        return found.filter(created_at__gte=timezone.make_aware(datetime.combine(day, time.min)))
+        return found.filter(created_at__gte=days.start(day))
 
     def to_day(self, found: QuerySet[models.Run], _name: str, day: date) -> QuerySet[models.Run]:
-        return found.filter(created_at__lte=timezone.make_aware(datetime.combine(day, time.max)))
+        return found.filter(created_at__lte=days.end(day))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,5 @@
 """Reads comparisons, and how their models did."""
 
-import csv
-import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -14,7 +12,7 @@ from django.db.models import F, Prefetch, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from mandate import exceptions, models
-from mandate.selectors import drafts, usage
+from mandate.selectors import drafts, tables, usage
 from mandate.selectors import runs as run_selectors
 from shared_schemas import comparisons as wire
 from shared_schemas.problems import ErrorCode
@@ -95,19 +93,7 @@ def describe(comparisons: Iterable[models.Comparison]) -> list[wire.Comparison]:
 
 def as_csv(comparison: wire.Comparison) -> str:
     """Return a comparison's figures as RFC 4180 text, a line for each model."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    for figures in comparison.results:
-        writer.writerow([_cell(getattr(figures, column)) for column in COLUMNS])
-    return text.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"}:
-        # A spreadsheet would take it for a formula.
-        return f"'{value}"
-    return value
+    return tables.as_csv(COLUMNS, comparison.results)
 
 
 def _described(comparison: models.Comparison, results: list[wire.ModelFigures]) -> wire.Comparison:

@@ -7,7 +7,7 @@ from django.contrib.auth.models import AbstractUser, AnonymousUser
 from django.db.models import Count, Max, Q
 
 from mandate import models
-from mandate.selectors import drafts, runs
+from mandate.selectors import drafts, runs, verification
 from shared_schemas import prompts as wire
 from shared_schemas.runs import RunStatus
 
@@ -38,10 +38,14 @@ def by_version(user: AbstractUser | AnonymousUser, *, agent: str = "") -> list[w
         .values("run__agent__slug", "run__prompt_version")
         .annotate(**drafts.SUMS)
     }
-    return [_figures(row, reviews.get((row["agent__slug"], row["prompt_version"]), {})) for row in rows]
+    checked = verification.by(seen, "agent__slug", "prompt_version")
+    keyed = {(row["agent__slug"], row["prompt_version"]): row for row in rows}
+    return [_figures(row, reviews.get(key, {}), checked[key]) for key, row in keyed.items()]
 
 
-def _figures(row: Mapping[str, Any], reviewed: Mapping[str, Any]) -> wire.PromptFigures:
+def _figures(
+    row: Mapping[str, Any], reviewed: Mapping[str, Any], checked: verification.Checked
+) -> wire.PromptFigures:
     approved, rejected = reviewed.get("approved", 0), reviewed.get("rejected", 0)
     decided = approved + rejected
     return wire.PromptFigures(
@@ -49,6 +53,9 @@ def _figures(row: Mapping[str, Any], reviewed: Mapping[str, Any]) -> wire.Prompt
         prompt_version=row["prompt_version"],
         runs=row["count"],
         completed=row["done"],
+        drafts=checked.drafts,
+        verified=checked.verified,
+        verification_rate=checked.rate,
         approved=approved,
         rejected=rejected,
         similarity=drafts.similarity(reviewed),

@@ -14,6 +14,13 @@ class PromptFigures(base.Answer):
 
     runs: int = Field(ge=0)
     completed: int = Field(default=0, ge=0)
+    drafts: int = Field(default=0, ge=0)
+    """Records that the runs made."""
+
+    verified: int | None = Field(default=None, ge=0)
+    """How many of them passed their check; nothing where no draft has one."""
+
+    verification_rate: float | None = Field(default=None, ge=0, le=1)
     approved: int = Field(default=0, ge=0)
     rejected: int = Field(default=0, ge=0)
     similarity: float | None = Field(default=None, ge=0, le=1)

@@ -1,0 +1,69 @@
+"""The people's API of figures."""
+
+from datetime import date
+
+from django.http import HttpResponse
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from mandate import exceptions
+from mandate.api import people
+from mandate.selectors import performance, prompts, tables
+from shared_schemas import figures as wire
+from shared_schemas import prompts as prompt_wire
+from shared_schemas.problems import ErrorCode, FieldProblem
+
+MODEL_COLUMNS = tuple(wire.ModelFigures.model_fields)
+PROMPT_COLUMNS = tuple(prompt_wire.PromptFigures.model_fields)
+
+
+class Figures(APIView):
+    """`/api/agents/figures/`, of one agent with `?agent=`, and of runs that were started `?since=` a day."""
+
+    def get(self, request: Request) -> Response:
+        figures = wire.Figures(models=_models(request), prompts=_prompts(request))
+        return Response(figures.model_dump(mode="json"))
+
+
+class Models(APIView):
+    """`/api/agents/figures/models.csv`."""
+
+    def get(self, request: Request) -> HttpResponse:
+        return _table("models", tables.as_csv(MODEL_COLUMNS, _models(request)))
+
+
+class Prompts(APIView):
+    """`/api/agents/figures/prompts.csv`."""
+
+    def get(self, request: Request) -> HttpResponse:
+        return _table("prompts", tables.as_csv(PROMPT_COLUMNS, _prompts(request)))
+
+
+def _models(request: Request) -> list[wire.ModelFigures]:
+    agent = request.query_params.get("agent", "")
+    return performance.by_model(people.person(request), agent=agent, since=_since(request))
+
+
+def _prompts(request: Request) -> list[prompt_wire.PromptFigures]:
+    return prompts.by_version(people.person(request), agent=request.query_params.get("agent", ""))
+
+
+def _since(request: Request) -> date | None:
+    given = request.query_params.get("since")
+    try:
+        return date.fromisoformat(given) if given else None
+    except ValueError:
+        raise exceptions.RequestRefused(
+            ErrorCode.INVALID_REQUEST,
+            "The parameter 'since' is wrong.",
+            [FieldProblem(pointer="/since", detail="It is a day, as 2026-11-30.")],
+        ) from None
+
+
+def _table(name: str, text: str) -> HttpResponse:
+    return HttpResponse(
+        text,
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}.csv"'},
+    )
