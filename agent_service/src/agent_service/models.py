@@ -29,6 +29,9 @@ _PREFIXES = {
 }
 """How a bare name tells its provider."""
 
+_BY_LANGCHAINS_NAME = {"google_genai": GOOGLE}
+"""Providers that LangChain's clients call otherwise."""
+
 
 @runtime_checkable
 class _Closable(Protocol):
@@ -154,6 +157,11 @@ def full(name: str) -> str:
         if name.startswith(prefix):
             return f"{provider}:{name}"
     raise _unknown(name, "the name does not tell its provider; write 'provider:model'")
+
+
+def provider_named(langchains_name: str) -> str:
+    """Return our name of a provider, by which its key and its limits are given, for the one that a client tells."""
+    return _BY_LANGCHAINS_NAME.get(langchains_name, langchains_name)
 
 
 def is_worth_asking_again(error: Exception) -> bool:

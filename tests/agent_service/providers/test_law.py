@@ -8,6 +8,8 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 from pydantic import BaseModel, SecretStr
 
 from agent_service import exceptions, models
+from agent_service.engine import throttling, usage
+from agent_service.settings import Rate
 from agent_service.testing import model_server, scripts
 from shared_schemas.problems import ErrorCode
 from tests import serving
@@ -68,6 +70,22 @@ async def test_usage_and_the_models_name_are_told_once(model, name):
     assert whole.usage_metadata["input_tokens"] > 0
     assert whole.usage_metadata["output_tokens"] == 10
     assert whole.response_metadata["model_name"] == pieces.response_metadata["model_name"] == name
+
+
+async def test_a_limit_of_a_provider_is_found_by_our_name_of_it(model, provider):
+    throttle = throttling.Throttle(rates={provider: Rate(requests_per_minute=1)})
+    counter = usage.UsageCounter()
+    counter.gate = throttling.Gate(throttle=throttle, loop=asyncio.get_running_loop())
+
+    with usage.counted(counter):
+        await ask(model(), HELLO, "whole")
+        second = asyncio.create_task(ask(model(), HELLO, "whole"))
+        while not (throttle.waiting[provider] or second.done()):  # noqa: ASYNC110 - one of the two comes
+            await asyncio.sleep(0)
+
+    assert throttle.waiting[provider] == 1
+    second.cancel()
+    await asyncio.wait({second})
 
 
 @HOW

@@ -21,6 +21,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.tracers.context import register_configure_hook
 
+from agent_service import models
 from agent_service.engine import budget, throttling
 from shared_schemas import crashing
 from shared_schemas.usage import ModelUsage
@@ -234,7 +235,8 @@ def _says_something(chunk: Any) -> bool:
 
 
 def _provider(told: dict[str, Any]) -> str:
-    return (told.get("metadata") or {}).get("ls_provider") or UNKNOWN
+    name = (told.get("metadata") or {}).get("ls_provider")
+    return models.provider_named(name) if name else UNKNOWN
 
 
 def _is_on_loop() -> bool:
