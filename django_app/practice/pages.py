@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from mandate import exceptions
 from mandate.models import Agent
+from mandate.models.run import ENDED
 from mandate.pages import approvals, safety
 from mandate.pages import forms as start_forms
 from practice import chains, course, models, schemas, selectors
@@ -71,9 +72,11 @@ def chain_page(request: HttpRequest, chain_id: int) -> HttpResponse:
     """`/practice/chains/{id}/`: how it stands, what a person is asked, and each step with its run and its task."""
     reader = safety.person(request)
     chain = get_object_or_404(selectors.chains_of(reader), pk=chain_id)
+    status = selectors.status_of(chain)
     context = {
         "chain": chain,
-        "status": selectors.status_of(chain),
+        "status": status,
+        "is_live": status not in ENDED,
         "waiting": approvals.waiting(selectors.runs_of(chain), reader),
     }
     return render(request, "practice/chain.html", context)

@@ -1,6 +1,6 @@
 """The people's API of figures."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 from django.http import HttpResponse
 from rest_framework.request import Request
@@ -51,8 +51,10 @@ def _prompts(request: Request) -> list[prompt_wire.PromptFigures]:
 
 def _since(request: Request) -> date | None:
     given = request.query_params.get("since")
+    if given is None:
+        return None
     try:
-        return date.fromisoformat(given) if given else None
+        return datetime.strptime(given, "%Y-%m-%d").replace(tzinfo=UTC).date()
     except ValueError:
         raise exceptions.RequestRefused(
             ErrorCode.INVALID_REQUEST,

@@ -2,6 +2,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.urls import reverse
+from django.utils import timezone
 
 from mandate import models as mandate_models
 from mandate import testing
@@ -94,6 +95,17 @@ def test_who_may_not_start_the_agents_is_told_above_the_fields(send, teacher):
 
     assert "practice.add_task" in response.context["form"].non_field_errors()[0]
     assert not models.Chain.objects.exists()
+
+
+@pytest.mark.parametrize(("status", "is_live"), [("running", True), ("cancelled", False)])
+def test_a_chains_page_is_refreshed_while_something_may_change(client, send, status, is_live):
+    started = send()
+    ended_at = None if is_live else timezone.now()
+    mandate_models.Run.objects.update(status=status, ended_at=ended_at)
+
+    content = client.get(started.url).content.decode()
+
+    assert ("data-live" in content) == is_live
 
 
 def test_other_peoples_chains_are_not_there(client, send, teacher):

@@ -114,8 +114,9 @@ def test_figures_are_narrowed_by_agent_and_day(draft, read, agent):
     assert read(agent="another").models == read(agent="a\0b").models == []
 
 
-def test_a_day_that_is_none_is_refused(client, read, problem_of):
-    assert problem_of(client.get(FIGURES, {"since": "yesterday"})) == (422, ErrorCode.INVALID_REQUEST)
+@pytest.mark.parametrize("since", ["yesterday", "", "2026-W01-1", "2026-02-30"])
+def test_a_day_that_is_none_is_refused(client, read, problem_of, since):
+    assert problem_of(client.get(FIGURES, {"since": since})) == (422, ErrorCode.INVALID_REQUEST)
 
 
 @pytest.mark.parametrize(

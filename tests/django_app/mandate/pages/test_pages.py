@@ -115,7 +115,17 @@ def test_what_a_model_wrote_is_text_and_nothing_is_inline(page, asked, place):
 
 @pytest.mark.parametrize(
     "file",
-    ["mandate.css", "icon.svg", "pages.js", "events.js", "messages.js", "follow.js", "keys.js", "start.js"],
+    [
+        "mandate.css",
+        "icon.svg",
+        "pages.js",
+        "events.js",
+        "messages.js",
+        "follow.js",
+        "keys.js",
+        "refresh.js",
+        "start.js",
+    ],
 )
 def test_what_the_pages_load_is_there(file):
     assert finders.find(f"mandate/{file}")
