@@ -18,14 +18,22 @@ def foreign_task(make_task):
     return make_task(ai_user=get_user_model().objects.create_user("agent-other"))
 
 
-def test_all_tools_of_the_author_are_declared():
-    assert set(course.AUTHOR_TOOLS) <= set(registry.declared())
+def test_all_tools_of_the_agents_are_declared():
+    assert {*course.AUTHOR_TOOLS}.union(*course.TEAM_TOOLS.values()) <= set(registry.declared())
+
+
+def test_of_the_three_agents_the_one_that_verifies_asks_to_publish_and_no_other():
+    assert [slug for slug, allowed in course.TEAM_TOOLS.items() if "publish_task" in allowed] == [
+        course.SOLUTION
+    ]
+    assert "verify_task" in course.TEAM_TOOLS[course.SOLUTION]
+    assert registry.declared()["publish_task"].approval is not None
 
 
 def test_every_field_that_a_model_sees_is_described():
     undescribed = [
         f"{name}.{definition.get('title')}.{field}"
-        for name in (*course.AUTHOR_TOOLS, *course.RESEARCHER_TOOLS)
+        for name in {*course.AUTHOR_TOOLS, *course.RESEARCHER_TOOLS}.union(*course.TEAM_TOOLS.values())
         for schema in _schemas(registry.declared()[name])
         for definition in (schema, *schema.get("$defs", {}).values())
         for field, value in definition.get("properties", {}).items()
@@ -78,6 +86,16 @@ def test_a_task_is_read_with_what_fails_its_tests_until_they_are_replaced(contex
 
     assert [(failure["input"], failure["actual"]) for failure in failed] == [("double(2)", 2)]
     assert agent_tools.read_task(context, read).failures == []
+
+
+def test_whoever_reads_a_task_sees_no_solution(context, make_task):
+    task = make_task()
+
+    read = agent_tools.read_task(context, schemas.ReadTask(task_id=task.pk)).model_dump_json()
+
+    assert task.text in read
+    assert "return 2 * number" in task.solution
+    assert "return 2 * number" not in read
 
 
 def test_a_failed_verification_answers_the_failing_case(context, make_task):

@@ -142,12 +142,13 @@ async def test_input_that_does_not_fit_fails_the_run(author, run, given, pointer
     assert caught.value.code is ErrorCode.INVALID_REQUEST
 
 
-async def test_the_lesson_and_the_student_are_in_every_prompt(author, run, provider):
+async def test_the_lesson_the_principles_and_the_student_are_in_every_prompt(author, run, provider):
     await run(await author(), {"module_id": 1, "student_id": 1, "count": 1})
 
     for request in provider.requests:
         system = request["messages"][0]["content"]
         assert "It costs $5." in system
+        assert "One task has one difficulty." in system
         assert "Mira, beginner." in system
 
 
