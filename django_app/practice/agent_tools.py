@@ -197,6 +197,10 @@ def verify_task(
     return schemas.TaskVerified(task_id=call.task_id, passed=verdict.passed, failures=verdict.failures)
 
 
+def _publishable(context: tools.Context) -> QuerySet[models.Task]:
+    return selectors.publishable_by(context.agent_user)
+
+
 def _publish_message(context: tools.Context, call: schemas.PublishTask) -> str:
     task = context.visible(models.Task).select_related("module").get(pk=call.task_id)
     context.link(task)
@@ -210,6 +214,7 @@ def _publish_preview(context: tools.Context, call: schemas.PublishTask) -> str:
 @tools.tool(
     scope="practice:publish",
     effect=tools.Effect.WRITE,
+    records={models.Task: _publishable},
     approval=tools.ApprovalRule(
         permission="practice.publish_task", message=_publish_message, preview=_publish_preview
     ),

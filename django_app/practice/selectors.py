@@ -35,9 +35,21 @@ def tasks_for(agent: AbstractBaseUser) -> QuerySet[models.Task]:
     A group of Django's is how people say that agents work together. What people have decided about, or
     published, is not shared, and neither is what people made themselves.
     """
-    colleagues = get_user_model().objects.filter(mandate_agent__isnull=False, groups__user=agent.pk)
-    shared = Q(ai_user__in=colleagues, ai_status=AiStatus.DRAFT, active=False)
+    shared = Q(ai_user__in=_colleagues(agent), ai_status=AiStatus.DRAFT, active=False)
     return models.Task.objects.filter(Q(ai_user=agent.pk) | shared)
+
+
+def publishable_by(agent: AbstractBaseUser) -> QuerySet[models.Task]:
+    """Return what a question of an agent may be about: what it or a colleague made, and people have not rejected.
+
+    While a question waits, people may publish its draft on the draft's own page; the question is answered then too.
+    """
+    made = Q(ai_user=agent.pk) | Q(ai_user__in=_colleagues(agent))
+    return models.Task.objects.filter(made).exclude(ai_status=AiStatus.REJECTED)
+
+
+def _colleagues(agent: AbstractBaseUser) -> QuerySet[AbstractBaseUser]:
+    return get_user_model().objects.filter(mandate_agent__isnull=False, groups__user=agent.pk)
 
 
 def open_drafts() -> QuerySet[models.Task]:

@@ -11,7 +11,7 @@ from mandate import exceptions, signals, testing
 from mandate import models as mandate_models
 from mandate.models.run import ENDED
 from mandate.services import runs
-from practice import chains, course, models, selectors
+from practice import chains, course, models, selectors, services
 from shared_schemas.problems import ErrorCode
 from shared_schemas.runs import RunStatus
 
@@ -219,6 +219,29 @@ def test_the_questions_of_a_chain_are_decided_in_any_order_each_for_itself(chain
     shown = {task.pk: task.active for task in models.Task.objects.all()}
     assert [shown[question.arguments["task_id"]] for question in questions] == [False, True]
     assert (between, status_of(chain)) == (RunStatus.AWAITING_APPROVAL, RunStatus.RUNNING)
+
+
+def test_a_question_is_answered_also_when_its_draft_was_published_on_its_own_page(chain, questions, editor):
+    task = models.Task.objects.get(pk=questions[0].arguments["task_id"])
+    services.publish(task, by=editor, changes={"title": "Twice"})
+
+    decided = testing.decide(questions[0].pk, by=editor)
+
+    task.refresh_from_db()
+    assert (decided.status, task.active, task.title) == ("approved", True, "Twice")
+    assert decided.run.status == RunStatus.PENDING
+
+
+def test_what_people_rejected_is_not_published_by_an_old_question(chain, questions, editor):
+    task = models.Task.objects.get(pk=questions[0].arguments["task_id"])
+    services.reject(task, by=editor)
+
+    with pytest.raises(exceptions.ToolRejected):
+        testing.decide(questions[0].pk, by=editor)
+
+    testing.decide(questions[0].pk, "reject", by=editor)
+    task.refresh_from_db()
+    assert not task.active
 
 
 def test_a_chain_goes_on_by_itself_after_the_decisions(chain, questions, editor):
