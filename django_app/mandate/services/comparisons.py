@@ -1,5 +1,6 @@
 """Gives the same work to several models."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -27,12 +28,13 @@ def start(
     With an `idempotency_key`, the same person's repeat of the same request returns the first comparison.
 
     Raises:
-        RequestRefused: as `runs.start`.
+        RequestRefused: as `runs.start`, IDEMPOTENCY_KEY_REUSED for other models or another name too.
     """
     comparison = models.Comparison.objects.create(
         name=name or (agent if isinstance(agent, str) else agent.slug), started_by_id=by.pk
     )
-    started = []
+    # A digest: a key may be as long as a run's own, and end as another comparison's does.
+    key = idempotency_key and f"comparison:{hashlib.sha256(idempotency_key.encode()).hexdigest()}"
     for number, model in enumerate(models_):
         with _told_of_the_models(f"/models/{number}"):
             run = runs.start(
@@ -41,14 +43,23 @@ def start(
                 by=by,
                 model=model,
                 comparison=comparison,
-                idempotency_key=idempotency_key and f"{idempotency_key}:{number}",
+                idempotency_key=key and f"{key}:{number}",
             )
-        started.append(run)
-    earlier = started[0].comparison
-    if earlier is not None and earlier != comparison:
-        comparison.delete()
-        return earlier
+        if run.replayed:
+            return _replayed(run, comparison, models_)
     return comparison
+
+
+def _replayed(run: models.Run, asked: models.Comparison, models_: Sequence[str]) -> models.Comparison:
+    """Return the comparison that an earlier request started, and forget the one that this request made."""
+    earlier = run.comparison
+    compared = earlier and earlier.runs.order_by("created_at", "id").values_list("model", flat=True)
+    if earlier is None or earlier.name != asked.name or list(compared or ()) != list(models_):
+        raise exceptions.RequestRefused(
+            ErrorCode.IDEMPOTENCY_KEY_REUSED, "This Idempotency-Key was used for a different request."
+        )
+    asked.delete()
+    return earlier
 
 
 @contextmanager

@@ -80,9 +80,28 @@ def test_each_model_gets_a_run_of_its_own(post, agent):
 def test_a_repeated_request_starts_nothing_again(post, agent):
     body = {"agent": agent.slug, "input": {"module_id": 1}, "models": MODELS}
 
-    first, second = (post(body, **{"Idempotency-Key": "compare-1"}) for _ in range(2))
+    first, second = (post(body, **{"Idempotency-Key": "k" * 200}) for _ in range(2))
 
     assert first.json() == second.json()
+    assert (models.Comparison.objects.count(), models.Run.objects.count()) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"models": MODELS[:1]}, id="fewer models"),
+        pytest.param({"models": [*MODELS, "another"]}, id="more models"),
+        pytest.param({"name": "Otherwise"}, id="another name"),
+        pytest.param({"input": {"module_id": 2}}, id="another input"),
+    ],
+)
+def test_another_request_under_the_same_key_is_refused_and_starts_nothing(post, agent, change):
+    body = {"agent": agent.slug, "input": {"module_id": 1}, "models": MODELS}
+    post(body, **{"Idempotency-Key": "compare-1"})
+
+    refused = post(body | change, **{"Idempotency-Key": "compare-1"})
+
+    assert (refused.status_code, refused.json()["code"]) == (422, ErrorCode.IDEMPOTENCY_KEY_REUSED)
     assert (models.Comparison.objects.count(), models.Run.objects.count()) == (1, 2)
 
 
