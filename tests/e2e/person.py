@@ -53,6 +53,24 @@ class Person:
                 elif name == "data":
                     yield event, json.loads(value)
 
+    def start_chain(self, **more: Any) -> int:
+        """Have three agents write tasks for the first lesson."""
+        answer = self.http.post("/api/practice/chains/", json={"module_id": 1, "student_id": 1} | more)
+        assert answer.status_code == httpx.codes.ACCEPTED, answer.text
+        return answer.json()["chain_id"]
+
+    def chain(self, chain_id: int) -> dict[str, Any]:
+        return self.http.get(f"/api/practice/chains/{chain_id}/").raise_for_status().json()
+
+    def follow_chain(self, chain_id: int) -> dict[str, Any]:
+        """Wait for the end or the question of each run of a chain as it comes, and return the chain."""
+        followed: set[str] = set()
+        while fresh := {step["run_id"] for step in self.chain(chain_id)["steps"]} - followed:
+            for run_id in fresh:
+                self.wait(run_id, "completed", "awaiting_approval")
+            followed |= fresh
+        return self.chain(chain_id)
+
     def approvals(self, run_id: str) -> list[dict[str, Any]]:
         page = self.http.get("/api/agents/approvals/", params={"status": "pending"}).raise_for_status().json()
         return [approval for approval in page["results"] if approval["run_id"] == run_id]

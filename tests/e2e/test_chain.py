@@ -7,21 +7,6 @@ pytestmark = pytest.mark.e2e
 TASKS = "SELECT id, active FROM practice_task WHERE id = ANY(%s) ORDER BY id"
 
 
-def seen(author, chain):
-    return author.http.get(f"/api/practice/chains/{chain['chain_id']}/").raise_for_status().json()
-
-
-def follow(author, chain):
-    """Wait for the end or the question of each run of a chain as it comes, and return the chain."""
-    followed = set()
-    while waiting := {step["run_id"] for step in chain["steps"]} - followed:
-        for run_id in waiting:
-            author.wait(run_id, "completed", "awaiting_approval")
-        followed |= waiting
-        chain = seen(author, chain)
-    return chain
-
-
 def decide(author, chain, decisions):
     """Answer what a chain asks, the last question first, and wait for the ends of its runs."""
     asking = [step for step in chain["steps"] if step["approvals"]]
@@ -32,10 +17,7 @@ def decide(author, chain, decisions):
 
 
 def test_a_wrong_test_goes_back_to_its_author_and_the_task_is_solved_in_the_end(author):
-    body = {"module_id": 1, "student_id": 1, "count": 2, "model": "gpt-4.1-hasty"}
-    started = author.http.post("/api/practice/chains/", json=body).raise_for_status().json()
-
-    chain = follow(author, started)
+    chain = author.follow_chain(author.start_chain(count=2, model="gpt-4.1-hasty"))
     decide(author, chain, ["reject"] * 2)
 
     steps = [(step["kind"], step["round"]) for step in chain["steps"]]
@@ -46,13 +28,11 @@ def test_a_wrong_test_goes_back_to_its_author_and_the_task_is_solved_in_the_end(
 
 
 def test_what_three_agents_wrote_is_published_when_a_person_says_so_in_any_order(author, stack):
-    body = {"module_id": 1, "student_id": 1, "count": 2}
-    started = author.http.post("/api/practice/chains/", json=body).raise_for_status().json()
-    asked = follow(author, started)
+    asked = author.follow_chain(author.start_chain(count=2))
 
     decide(author, asked, ["reject", "approve"])
 
-    ended = seen(author, started)
+    ended = author.chain(asked["chain_id"])
     assert (asked["status"], ended["status"]) == ("awaiting_approval", "completed")
     shown = {step["task_id"]: step["published"] for step in ended["steps"] if step["kind"] == "solution"}
     assert list(shown.values()) == [False, True]

@@ -36,6 +36,7 @@ def prepare(stack: e2e.Stack, author: person.Person) -> dict[str, str]:
         author.decide(approval["approval_id"], comment="Fits the lesson.").raise_for_status()
     author.wait(finished, "completed")
     comparison = _compare(stack, author)
+    chain = author.follow_chain(author.start_chain(count=2))
     [asked] = author.approvals(waiting)
     [(draft,)] = stack.query(DRAFT, waiting)
     return {
@@ -51,6 +52,7 @@ def prepare(stack: e2e.Stack, author: person.Person) -> dict[str, str]:
         "comparisons": "/agents/comparisons/",
         "comparison": f"/agents/comparisons/{comparison}/",
         "chains": "/practice/chains/",
+        "chain": f"/practice/chains/{chain['chain_id']}/",
         "figures": "/agents/figures/",
         "operation": "/agents/operation/",
     }
