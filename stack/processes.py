@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 import psutil
@@ -24,6 +25,16 @@ class ProcessError(Exception):
     """A process ended or did not become ready; the message ends with the last lines of its log."""
 
 
+class Child(Protocol):
+    """Whoever started a process learns from it how it ended."""
+
+    def poll(self) -> int | None:
+        """Return the exit status, negative for a signal; nothing while it runs."""
+
+    def wait(self) -> int:
+        """Return it when there is one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
     """A started process. The time it started tells it from a later one with the same pid."""
@@ -32,7 +43,7 @@ class Process:
     pid: int
     started: float
     log: Path
-    child: "subprocess.Popen[bytes] | None" = field(default=None, repr=False, compare=False)
+    child: Child | None = field(default=None, repr=False, compare=False)
     """The handle of the process that started it; there is none after `make up` has returned."""
 
     def running(self) -> psutil.Process | None:

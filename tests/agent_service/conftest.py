@@ -30,16 +30,22 @@ def logs():
 
 @pytest.fixture(scope="session")
 def migrated_database(make_database):
+    """A database to make copies of; nobody works in it."""
     url = make_database()
     asyncio.run(migrating.migrate(url))
     return url
 
 
+@pytest.fixture(scope="session")
+def shared_database(make_database, migrated_database):
+    return make_database(migrated_database)
+
+
 @pytest.fixture
-def database_url(migrated_database):
-    with psycopg.connect(migrated_database, autocommit=True) as connection:
+def database_url(shared_database):
+    with psycopg.connect(shared_database, autocommit=True) as connection:
         connection.execute(EMPTY)
-    return migrated_database
+    return shared_database
 
 
 @pytest.fixture

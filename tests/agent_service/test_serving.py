@@ -7,11 +7,13 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from shared_schemas import keys, tokens
 from tests.agent_service import house
@@ -51,10 +53,13 @@ def serving(environment, *options):
                 said.append(line)
                 if found := ADDRESS.search(line):
                     break
+            # Whoever logs into a full pipe stands still.
+            rest = threading.Thread(target=said.extend, args=[process.stderr])
+            rest.start()
             yield process, found[1], said
         finally:
             process.kill()
-            said += process.stderr
+            rest.join()
 
 
 def test_sigterm_ends_streams_early_and_hands_the_run_on(environment, token):
@@ -96,6 +101,36 @@ def test_providers_without_a_key_are_named_once_in_the_log(environment):
 
     told = [json.loads(line) for line in said if "models.without_key" in line]
     assert [entry["providers"] for entry in told] == [["anthropic", "google"]]
+
+
+def test_it_leaves_though_its_database_is_gone_for_good(
+    environment, token, make_database, migrated_database, server_url
+):
+    url = make_database(migrated_database)
+    environment["AGENT_DATABASE_URL"] = url
+    name = sql.Identifier(psycopg.conninfo.conninfo_to_dict(url)["dbname"])
+
+    async def start_a_run(address):
+        async with house.client_of(address, token) as client:
+            thread = await client.threads.create()
+            run = await client.runs.create(
+                thread["thread_id"], "endless", input={"text": ""}, stream_mode="custom"
+            )
+            async for part in client.runs.join_stream(
+                thread["thread_id"], run["run_id"], stream_mode="custom"
+            ):
+                if part.event == "custom":
+                    return
+
+    with serving(environment) as (process, address, _):
+        asyncio.run(start_a_run(address))
+        with psycopg.connect(server_url, autocommit=True) as admin:
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+
+    # uvicorn ends by the signal that told it to.
+    assert process.returncode == -signal.SIGTERM
 
 
 def test_graphs_that_cannot_be_read_stop_the_start_and_say_why_at_the_end(environment):

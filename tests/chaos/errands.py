@@ -95,6 +95,11 @@ class Crowd:
         return [errand.run_id for errand in self.errands if errand.run_id]
 
     @property
+    def has_begun(self) -> bool:
+        """Whether every run was accepted."""
+        return len(self.run_ids) == len(self.errands)
+
+    @property
     def is_done(self) -> bool:
         """Whether both sides have ended everything, and nothing is on its way."""
         return (

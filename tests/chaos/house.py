@@ -15,6 +15,7 @@ import psycopg
 
 from shared_schemas import keys
 from stack import processes, services
+from tests import nursery
 from tests.chaos import points
 
 AGENT_OPTIONS = {
@@ -68,7 +69,7 @@ class House:
         if name in self.replicas:
             env |= {"AGENT_PORT": str(self.replicas[name])}
         variable = "MANDATE_CRASH_POINTS" if cwd == services.DJANGO_APP else "AGENT_CRASH_POINTS"
-        self.running[name] = processes.start(
+        self.running[name] = nursery.start(
             name, command, env=env | {variable: self._chosen(name)}, cwd=cwd, log_folder=self.log_folder
         )
 
@@ -203,6 +204,8 @@ def make_layout(
             django_signing_key=keys.generate(),
             agent_signing_key=keys.generate(),
         ),
+        # Of the others a process that starts would import the clients, for seconds.
+        providers=("OPENAI",),
         graphs=str(Path(__file__).with_name("langgraph.json")),
         agent_options={**AGENT_OPTIONS, **options},
     )

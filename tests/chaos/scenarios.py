@@ -10,13 +10,16 @@ from tests.chaos import errands, house, oracle, points
 PATIENCE = 75.0
 """Seconds in which everything has to come to an end after it was started."""
 
-CRASHES = 3
+CRASHES = 6
 DRAIN_EVERY = 0.7
 CROWDS = 30
 """At most: a machine on which hardly a run is at work when its worker is stopped proves nothing."""
 
-SLOWLY = 1.5
+SLOWLY = 8.0
 """Seconds that a model takes to answer when many runs have to be at work at one moment."""
+
+FEW = 0.1
+"""Share of a crowd: a worker that holds no more when it is stopped shows that the crowd is nearly done."""
 
 _EPOCHS = "SELECT thread_id::text, epoch FROM runs WHERE thread_id = ANY(%s::uuid[]) AND status = 'running'"
 _HELD = f"{_EPOCHS} AND worker LIKE %s"
@@ -52,7 +55,10 @@ def sleepers(inside: house.House, *, trials: int, seed: int, batch: int = 120) -
         if slept >= trials:
             break
         with errands.crowd(inside, errands.make(batch, dice, thinking=SLOWLY)) as crowd:
-            slept += sum(_sleep_over(inside, crowd, dice) for _ in inside.workers)
+            held = batch
+            while slept < trials and held > FEW * batch:
+                held = _sleep_over(inside, crowd, dice)
+                slept += held
             see_through(inside, crowd)
             oracle.judge(verdict, crowd)
     if slept < trials:
@@ -64,12 +70,12 @@ def sleepers(inside: house.House, *, trials: int, seed: int, batch: int = 120) -
 
 
 def _sleep_over(inside: house.House, crowd: errands.Crowd, dice: random.Random) -> int:
-    """Put a worker to sleep in the middle of its work until its runs are others'; return how many those are."""
+    """Put the busiest worker to sleep until its runs are others'; return how many those are."""
     moment = time.monotonic() + dice.uniform(1.0, 2.5)
-    while time.monotonic() < moment:
+    while time.monotonic() < moment or not crowd.has_begun:
         crowd.step()
         time.sleep(errands.TICK)
-    name = dice.choice(inside.workers)
+    name = max(inside.workers, key=lambda name: len(held_by(inside.pid(name), crowd)))
     inside.send(name, signal.SIGSTOP)
     try:
         held = held_by(inside.pid(name), crowd)

@@ -106,6 +106,7 @@ def stack(tmp_path_factory) -> Iterator[Stack]:
                 django_signing_key=keys.generate(),
                 agent_signing_key=keys.generate(),
             ),
+            providers=("OPENAI",),
             agent_options=QUICK,
         )
         passing = proxy.Proxy(layout.django_port)

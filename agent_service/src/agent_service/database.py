@@ -36,6 +36,7 @@ class Pool(AsyncConnectionPool[Connection]):
         if conn.pgconn.pipeline_status:
             # Seen where many were cancelled at once. What came next would wait for a sync that nobody sends,
             # and be committed never.
+            log.warning("database.left_in_pipeline", stack_info=True)
             await conn.close()
         await super().putconn(conn)
 

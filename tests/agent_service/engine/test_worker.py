@@ -5,7 +5,7 @@ from collections import Counter
 import psycopg
 from langgraph.types import interrupt
 
-from agent_service.engine import jobs, run
+from agent_service.engine import jobs, leases, run
 from shared_schemas.problems import ErrorCode
 
 KILL_CONNECTIONS = (
@@ -99,6 +99,23 @@ async def test_a_worker_that_is_told_to_stop_hands_its_runs_on(
     assert ended.status is run.RunStatus.SUCCESS
     assert ended.attempt == 1
     assert stage.visits == ["first", "gate", "last"]
+
+
+async def test_a_job_that_was_taken_anew_is_not_removed_with_the_run_that_was_lost(
+    services, worker, submission, end_of, stage, query
+):
+    row = await services.queue.submit(submission("gated"))
+    await stage.reached.wait()
+    # Another worker had the run while this one slept, and fell asleep in its turn; the job is in this one's name again.
+    await query(
+        "UPDATE runs SET epoch = nextval('run_epochs'), worker = 'asleep', attempt = attempt + 1 RETURNING 1"
+    )
+    stage.go_on.set()
+
+    async with asyncio.timeout(leases.ORPHANED_AFTER.total_seconds() / 2):
+        ended = await end_of(row)
+
+    assert (ended.status, ended.attempt) == (run.RunStatus.SUCCESS, 3)
 
 
 async def test_a_run_over_which_too_many_workers_died_is_a_dead_end(

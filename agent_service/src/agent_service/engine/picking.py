@@ -1,5 +1,6 @@
 """How a worker takes jobs from pgqueuer's queue, with the runs that they are about."""
 
+import asyncio
 import functools
 from datetime import timedelta
 
@@ -56,6 +57,12 @@ class OwnJobs(Queries):
 
     claims: dict[JobId, run.Claim]
     """On the runs of jobs that were taken; what is missing is claimed when its job begins."""
+
+    given_up: set[JobId]
+    """Jobs in hand whose runs others had, or are left to others."""
+
+    leaving: asyncio.Event
+    """Set when nothing is written any more: what is in hand is taken over when its lease is over."""
 
     _taken: int = 0
     _is_exhausted: bool = False
@@ -137,11 +144,27 @@ class OwnJobs(Queries):
         return self._queued
 
     async def log_jobs(self, job_status: list[tuple[Job, JOB_STATUS, TracebackRecord | None]]) -> None:
+        if self.leaving.is_set():
+            return
         left = [entry for entry in job_status if entry[0].id not in self.leases.done]
         self.leases.done.difference_update(job.id for job, _, _ in job_status)
+        if given_up := [job.id for job, _, _ in left if job.id in self.given_up]:
+            await self._give_back(given_up)
+            self.given_up.difference_update(given_up)
+            left = [entry for entry in left if entry[0].id not in given_up]
         if left:
             owned = set(await self._owned([job.id for job, _, _ in left]))
             await super().log_jobs([entry for entry in left if entry[0].id in owned])
+
+    async def _give_back(self, job_ids: list[JobId]) -> None:
+        """Queue those jobs again that are ours: whoever had their runs stood still, and we took them in hand anew."""
+        await self.driver.execute(
+            f"UPDATE {self.qbq.qualified.queue_table}"  # noqa: S608 - the name is pgqueuer's own
+            " SET status = 'queued', queue_manager_id = NULL, updated = now()"
+            " WHERE id = ANY($1::bigint[]) AND queue_manager_id = $2 AND status = 'picked'",
+            job_ids,
+            self.manager.queue_manager_id,
+        )
 
     async def _owned(self, job_ids: list[JobId]) -> list[JobId]:
         found = await self.driver.fetch(

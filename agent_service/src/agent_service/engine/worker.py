@@ -37,6 +37,9 @@ from shared_schemas.usage import ModelUsage
 MAX_BATCH = 10
 
 RETRY_DELAY = timedelta(seconds=0.5)
+WRITTEN_WITHIN = timedelta(seconds=4)
+"""What a worker that stops gives its last writes while the database is away; then it leaves its runs to others."""
+
 ADOPT_EVERY = timedelta(seconds=30)
 
 # In a worker's methods `executor` is the field.
@@ -92,13 +95,17 @@ class Worker:
     housekeeping: housekeeping.Housekeeping
     working: dict[UUID, Work] = field(default_factory=dict, init=False)
     stopping: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    leaving: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    """Set after `stopping`, if what is in hand cannot be written down."""
 
     async def _manager(self) -> QueueManager:
         statements = driver.PoolDriver(self.pool, self.listener)
         queries = picking.OwnJobs(statements)
         statements.matters = queries.matters
         manager = queries.manager = QueueManager(queries)
-        queries.leases, queries.claims, queries.pause = self.leases, {}, manager.min_dequeue_poll_interval
+        queries.leases, queries.claims, queries.given_up = self.leases, {}, set()
+        queries.pause, queries.leaving = manager.min_dequeue_poll_interval, self.leaving
+        manager.shutdown = self.stopping
 
         async def take_up(job: Job) -> None:
             await self._take_up(job, queries)
@@ -108,7 +115,8 @@ class Worker:
             manager.entrypoint(lane, concurrency_limit=limit, accepts_context=False)(take_up)
         return manager
 
-    async def _take(self, manager: QueueManager) -> None:
+    async def _take(self) -> None:
+        manager = await self._manager()
         concurrency = max(self.concurrency, 2)
         async with self.pulse.beating(manager.queue_manager_id, lambda: list(manager.job_context)):
             await manager.run(
@@ -153,7 +161,11 @@ class Worker:
             try:
                 await self._see_through(claim)
             except exceptions.LeaseLost:
+                picked.given_up.add(job.id)
                 _log.warning("run.lease_lost")
+            except asyncio.CancelledError:
+                picked.given_up.add(job.id)
+                raise
 
     async def _see_through(self, claim: run.Claim) -> None:
         asked = claim.run
@@ -248,19 +260,20 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; then let each run reach the end of its superstep, and hand it on."""
         self.listener.subscribe(queue.CANCEL_CHANNEL, self._on_cancel)
-        manager = await self._manager()
         async with asyncio.TaskGroup() as tasks:
-            delivering = tasks.create_task(self.webhooks.run())
-            adopting = tasks.create_task(self._adopt())
-            sweeping = tasks.create_task(self.housekeeping.run())
-            taking = tasks.create_task(self._take(manager))
+            beside = [
+                tasks.create_task(work)
+                for work in (self.webhooks.run(), self._adopt(), self.housekeeping.run())
+            ]
+            taking = tasks.create_task(self._take())
             await stop.wait()
-            manager.shutdown.set()
             await self._drain()
-            await taking
-            delivering.cancel()
-            adopting.cancel()
-            sweeping.cancel()
+            _, unwritten = await asyncio.wait([taking], timeout=WRITTEN_WITHIN.total_seconds())
+            if unwritten:
+                self.leaving.set()
+                _log.warning("worker.leaves_runs", run_ids=[str(run_id) for run_id in self.working])
+            for task in (*beside, *unwritten):
+                task.cancel()
         self.listener.unsubscribe(queue.CANCEL_CHANNEL, self._on_cancel)
 
 
