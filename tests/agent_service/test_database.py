@@ -52,3 +52,14 @@ async def test_a_closed_connection_goes_back_as_any_other(pool):
 
     async with pool.connection() as connection:
         assert not connection.closed
+
+
+async def test_the_connection_that_came_back_last_is_taken_first(settings):
+    url = settings.database_url.get_secret_value()
+    async with database.open_pool(url, min_size=2, max_size=2, patience=timedelta(seconds=60)) as pool:
+        first, second = await pool.getconn(), await pool.getconn()
+        await pool.putconn(second)
+        await pool.putconn(first)
+
+        async with pool.connection() as latest:
+            assert latest is first

@@ -44,7 +44,7 @@ def create_app(settings: Settings, *, with_worker: bool = True) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with _open(app, settings) as services:
+        async with _open(app, settings, with_worker=with_worker) as services:
             app.state.services = services
             if with_worker:
                 app.state.worker = asyncio.create_task(services.worker.run(app.state.stopping))
@@ -82,10 +82,11 @@ def openapi() -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _open(app: FastAPI, settings: Settings) -> AsyncIterator[bootstrap.Services]:
+async def _open(app: FastAPI, settings: Settings, *, with_worker: bool) -> AsyncIterator[bootstrap.Services]:
+    channels = (*bootstrap.ANSWERING, *(bootstrap.WORKING if with_worker else ()))
     async with AsyncExitStack() as stack:
         try:
-            services = await stack.enter_async_context(bootstrap.open_services(settings))
+            services = await stack.enter_async_context(bootstrap.open_services(settings, channels=channels))
         except (exceptions.ConfigurationError, psycopg.OperationalError) as error:
             # The server only says that it did not start; whoever started it says why.
             app.state.refusal = error

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -29,6 +29,12 @@ from agent_service.events import log
 from agent_service.graphs import registry
 from agent_service.settings import Settings
 from agent_service.tools import client
+
+ANSWERING = log.CHANNELS
+"""The channels of a process that answers HTTP."""
+
+WORKING = (queue.CANCEL_CHANNEL, webhooks.CHANNEL, db_settings().channel)
+"""The channels of one that works on runs."""
 
 _log = structlog.get_logger(__name__)
 
@@ -64,10 +70,14 @@ class Services:
 async def open_services(
     settings: Settings,
     *,
+    channels: Iterable[str] = (*ANSWERING, *WORKING),
     graphs: registry.Registry | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[Services]:
-    """Open a process's services; `graphs` replaces those of the settings, `transport` the network to Django."""
+    """Open a process's services, which hear what comes on `channels`.
+
+    `graphs` replaces those of the settings, `transport` the network to Django.
+    """
     url, direct_url = settings.database_url.get_secret_value(), settings.session_database_url
     graphs = graphs or await registry.load(settings.graphs)
     limits = {name: rules.concurrency for name, rules in graphs.rules.items() if rules.concurrency}
@@ -80,13 +90,6 @@ async def open_services(
                 patience=settings.pool_timeout,
                 behind_pooler=settings.database_direct_url is not None,
             )
-        )
-        channels = (
-            log.CHANNEL,
-            log.THREAD_CHANNEL,
-            queue.CANCEL_CHANNEL,
-            webhooks.CHANNEL,
-            db_settings().channel,
         )
         listener = await stack.enter_async_context(database.open_listener(direct_url, channels=channels))
         events = await stack.enter_async_context(log.open_log(pool, listener))

@@ -2,7 +2,7 @@
 
 import asyncio
 import select
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -18,8 +18,19 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 Connection = psycopg.AsyncConnection[DictRow]
 
 
+class LatestFirst(deque[Connection]):
+    """Hands out what came back last: its backend has every statement planned, and the others may rest."""
+
+    def append(self, item: Connection) -> None:
+        self.appendleft(item)
+
+
 class Pool(AsyncConnectionPool[Connection]):
     """Connections for everybody; who is cancelled while one comes is cancelled all the same."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._pool = LatestFirst()
 
     async def getconn(self, timeout: float | None = None) -> Connection:  # noqa: ASYNC109 - its base's
         task = asyncio.current_task()
@@ -121,6 +132,15 @@ async def _check(connection: Connection) -> None:
         await AsyncConnectionPool.check_connection(connection)
 
 
+def has_state(error: BaseException | None, state: str) -> bool:
+    """Tell whether PostgreSQL refused with this SQLSTATE; behind it a pipeline fails in ways of its own."""
+    while error is not None:
+        if isinstance(error, psycopg.Error) and error.sqlstate == state:
+            return True
+        error = error.__context__
+    return False
+
+
 async def patiently(read: Callable[[], Awaitable[T]]) -> T:
     """Repeat a read while PostgreSQL is away; at once after a connection that was killed in the middle."""
     pause = 0.0
@@ -151,11 +171,13 @@ class Listener:
 
     def __init__(self, url: str, *, channels: Iterable[str]) -> None:
         self._url = url
-        self._subscribers: dict[str, list[Callable[[str], None]]] = {channel: [] for channel in channels}
+        self._channels = tuple(channels)
+        self._subscribers: dict[str, list[Callable[[str], None]]] = defaultdict(list)
         self._gap_subscribers: list[Callable[[], None]] = []
         self.listening = asyncio.Event()
 
     def subscribe(self, channel: str, callback: Callable[[str], None]) -> None:
+        """Call back with what comes on a channel; nothing does on one that is not listened to."""
         self._subscribers[channel].append(callback)
 
     def unsubscribe(self, channel: str, callback: Callable[[str], None]) -> None:
@@ -177,7 +199,7 @@ class Listener:
     async def _listen(self) -> None:
         async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
             await connection.execute("SELECT set_config('tcp_user_timeout', %s, false)", (DEAF_AFTER,))
-            for channel in self._subscribers:
+            for channel in self._channels:
                 await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
             self.listening.set()
             for missed in self._gap_subscribers:

@@ -40,15 +40,17 @@ class RequestId:
                 MutableHeaders(scope=message)[REQUEST_ID] = request_id
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self.app(scope, receive, send_with_id)
-            except Exception as error:
-                # After the first byte only cutting the connection tells the client that something broke.
-                if started:
-                    raise
-                response = await errors.unexpected(Request(scope), error)
-                await response(scope, receive, send_with_id)
+        bound = structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self.app(scope, receive, send_with_id)
+        except Exception as error:
+            # After the first byte only cutting the connection tells the client that something broke.
+            if started:
+                raise
+            response = await errors.unexpected(Request(scope), error)
+            await response(scope, receive, send_with_id)
+        finally:
+            structlog.contextvars.reset_contextvars(**bound)
 
     def _read(self, scope: Scope) -> str:
         given = Request(scope).headers.get(REQUEST_ID, "")

@@ -40,6 +40,7 @@ class UsageCounter(BaseCallbackHandler):
     # Without a thread of its own per call: it only adds numbers.
     run_inline = True
     raise_error = True
+    ignore_chain = ignore_agent = ignore_retriever = ignore_retry = ignore_custom_event = True
 
     def __init__(self, earlier: Iterable[ModelUsage] = ()) -> None:
         self.budget: budget.Budget | None = None
@@ -157,6 +158,7 @@ class Turnstile(AsyncCallbackHandler):
     # In the task that makes the call, and last: LangChain does not await the handlers after one that raises.
     run_inline = True
     raise_error = True
+    ignore_chain = ignore_agent = ignore_retriever = ignore_retry = ignore_custom_event = True
 
     def __init__(self, counter: UsageCounter) -> None:
         self.counter = counter
@@ -190,7 +192,8 @@ register_configure_hook(_turnstile, inheritable=False)
 @contextlib.contextmanager
 def counted(counter: UsageCounter) -> Iterator[None]:
     """Show every model call that is made inside, and in tasks and threads begun inside, to a counter."""
-    before, after = _turnstile.set(Turnstile(counter)), _counter.set(counter)
+    is_limited = counter.gate is not None or counter.budget is not None
+    before, after = _turnstile.set(Turnstile(counter) if is_limited else None), _counter.set(counter)
     try:
         yield
     finally:
