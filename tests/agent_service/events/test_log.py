@@ -66,7 +66,8 @@ def end(pool, events):
             async with pool.connection() as connection, connection.transaction():
                 ended = await connection.execute(END_RUN, (pen.run_id,))
                 if ended.rowcount:
-                    await log.end(connection, pen.run_id, last)
+                    values = {"run_id": pen.run_id} | log.ending_values(pen.run_id, last)
+                    await connection.execute(log.QUERIES["close"], values)
 
         await database.patiently(write)
 
@@ -258,3 +259,63 @@ async def test_writing_goes_on_after_every_connection_was_lost(events, elsewhere
     await end(pen)
 
     assert [name for _, name, _ in await collect(elsewhere, pen.run_id)] == ["custom", "end"]
+
+
+async def test_who_expected_a_run_reads_what_was_told_of_it_and_asks_for_nothing(events):
+    run_id = uuid.uuid4()
+    expected = events.expect(run_id)
+    told = '[["values","{}","2026-01-01T00:00:00Z"],["end","{}","2026-01-01T00:00:00Z"]]'
+    events.wake(f"{run_id},{run_id}!\n0\n{told}")
+
+    pages = [page async for page in events.pages(run_id, expected=expected)]
+
+    # There is no such run in the database.
+    assert [[event.event for event in page] for page in pages] == [["values", "end"]]
+
+
+async def test_who_expected_a_run_asks_for_what_no_notification_had_room_for(events, pen, end):
+    expected = events.expect(pen.run_id)
+    await events.append(pen, "values", '"' + "x" * log.NOTIFIED_BYTES + '"')
+    await end(pen)
+
+    seqs = [
+        event.seq
+        for page in [page async for page in events.pages(pen.run_id, expected=expected)]
+        for event in page
+    ]
+
+    assert seqs == [1, 2]
+
+
+async def test_who_expected_a_run_looks_for_itself_when_notifications_were_missed(events, pen, end):
+    expected = events.expect(pen.run_id)
+    events.wake_all()
+    await end(pen)
+
+    seqs = [
+        event.seq
+        for page in [page async for page in events.pages(pen.run_id, expected=expected)]
+        for event in page
+    ]
+
+    assert seqs == [1]
+
+
+async def test_who_waits_for_an_expected_run_knows_that_it_ended(events):
+    run_id = uuid.uuid4()
+    expected = events.expect(run_id)
+    events.wake(log.ending(run_id))
+
+    await events.ended(run_id, expected=expected)
+
+    assert expected.has_ended
+
+
+async def test_nothing_is_kept_of_a_run_that_nobody_expects_any_more(events):
+    run_id = uuid.uuid4()
+    expected = events.expect(run_id)
+    del expected
+
+    events.wake(f"{run_id}\n0\n[]")
+
+    assert await anext(events.pages(run_id), None) is None

@@ -43,7 +43,9 @@ async def create_run(submitted: OnThread, response: Response) -> answers.Run:
 )
 async def create_and_stream_run(follower: FollowerOfNew, submitted: OnThread) -> StreamingResponse:
     """Queue a run and follow its events."""
-    return follower.events(submitted.run, cancel_on_disconnect=submitted.cancel_on_disconnect)
+    return follower.events(
+        submitted.run, expected=submitted.expected, cancel_on_disconnect=submitted.cancel_on_disconnect
+    )
 
 
 @router.post(
@@ -53,7 +55,9 @@ async def create_and_stream_run(follower: FollowerOfNew, submitted: OnThread) ->
 )
 async def create_and_wait_for_run(follower: FollowerOfNew, submitted: OnThread) -> StreamingResponse:
     """Queue a run and answer with the thread's values when it has ended."""
-    return follower.result(submitted.run, cancel_on_disconnect=submitted.cancel_on_disconnect)
+    return follower.result(
+        submitted.run, expected=submitted.expected, cancel_on_disconnect=submitted.cancel_on_disconnect
+    )
 
 
 @router.post("/runs", responses=_CREATE)
@@ -66,7 +70,9 @@ async def create_stateless_run(submitted: OnItsOwn, response: Response) -> answe
 @router.post("/runs/stream", responses=_CREATE | _EVENTS, response_class=StreamingResponse)
 async def create_and_stream_stateless_run(follower: FollowerOfNew, submitted: OnItsOwn) -> StreamingResponse:
     """Queue a run on a thread of its own and follow its events."""
-    return follower.events(submitted.run, cancel_on_disconnect=submitted.cancel_on_disconnect)
+    return follower.events(
+        submitted.run, expected=submitted.expected, cancel_on_disconnect=submitted.cancel_on_disconnect
+    )
 
 
 @router.post("/runs/wait", responses=_CREATE | _VALUES, response_class=StreamingResponse)
@@ -74,7 +80,9 @@ async def create_and_wait_for_stateless_run(
     follower: FollowerOfNew, submitted: OnItsOwn
 ) -> StreamingResponse:
     """Queue a run on a thread of its own and answer with its values when it has ended."""
-    return follower.result(submitted.run, cancel_on_disconnect=submitted.cancel_on_disconnect)
+    return follower.result(
+        submitted.run, expected=submitted.expected, cancel_on_disconnect=submitted.cancel_on_disconnect
+    )
 
 
 @router.get("/threads/{thread_id}/runs", responses=_FIND)

@@ -86,10 +86,11 @@ class Follower:
         *,
         after: int = 0,
         modes: frozenset[str] = frozenset(),
+        expected: log.Expected | None = None,
         cancel_on_disconnect: bool = False,
     ) -> StreamingResponse:
         """Return the run's events behind `after`; an empty `modes` is all that the run emits."""
-        frames = _frames(self.services.events.pages(row.run_id, after=after), modes)
+        frames = _frames(self.services.events.pages(row.run_id, after=after, expected=expected), modes)
         answer = Following(
             self._keep_alive(frames, sse.HEARTBEAT),
             media_type=sse.MEDIA_TYPE,
@@ -105,10 +106,12 @@ class Follower:
         )
         return self.seated(answer, thread_id)
 
-    def result(self, row: run.Run, *, cancel_on_disconnect: bool = False) -> StreamingResponse:
+    def result(
+        self, row: run.Run, *, expected: log.Expected | None = None, cancel_on_disconnect: bool = False
+    ) -> StreamingResponse:
         """Return the thread's values once the run has ended, behind a newline now and then."""
         answer = Following(
-            self._keep_alive(self._result(row), sse.NEWLINE),
+            self._keep_alive(self._result(row, expected), sse.NEWLINE),
             media_type="application/json",
             headers={"Cache-Control": "no-store"} | location(row, "join"),
             background=BackgroundTask(self._cancel, row) if cancel_on_disconnect else None,
@@ -121,18 +124,18 @@ class Follower:
         answer.patience = self.services.settings.stream_patience
         return answer
 
-    async def end_of(self, row: run.Run) -> None:
+    async def end_of(self, row: run.Run, expected: log.Expected | None = None) -> None:
         """Wait until the run has ended, or was taken back."""
         if not row.ended:
-            await self.services.events.ended(row.run_id)
+            await self.services.events.ended(row.run_id, expected=expected)
 
     def _keep_alive(self, chunks: AsyncIterator[bytes], beat: bytes) -> AsyncIterator[bytes]:
         every = self.services.settings.stream_heartbeat
         return sse.keep_alive(chunks, beat=beat, every=every, stop=self.stopping)
 
-    async def _result(self, row: run.Run) -> AsyncIterator[bytes]:
+    async def _result(self, row: run.Run, expected: log.Expected | None) -> AsyncIterator[bytes]:
         try:
-            await self.end_of(row)
+            await self.end_of(row, expected)
             yield orjson.dumps(await database.patiently(lambda: self._outcome(row)))
         except exceptions.RequestError as gone:
             yield orjson.dumps(_error(gone))

@@ -12,6 +12,7 @@ from agent_service import auth, bootstrap, exceptions
 from agent_service.api import payloads
 from agent_service.api.dependencies import Idempotency, Services, Writer
 from agent_service.engine import assistants, run
+from agent_service.events import log
 from shared_schemas import tokens
 from shared_schemas.problems import ErrorCode
 
@@ -26,6 +27,9 @@ class Submitted:
     """A run that is kept and queued."""
 
     run: run.Run
+    expected: log.Expected | None
+    """What was heard of it since, if it is new."""
+
     cancel_on_disconnect: bool
 
 
@@ -62,8 +66,13 @@ async def submit(
         RequestError: the caller may not have it so.
     """
     submission = await prepare(services, body, caller=caller, thread_id=thread_id, idempotency=idempotency)
+    expected = services.events.expect(submission.run_id)
     row = await services.queue.submit(submission)
-    return Submitted(run=row, cancel_on_disconnect=body.on_disconnect == "cancel")
+    return Submitted(
+        run=row,
+        expected=expected if row.run_id == submission.run_id else None,
+        cancel_on_disconnect=body.on_disconnect == "cancel",
+    )
 
 
 async def prepare(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import orjson
 import psycopg
@@ -26,8 +27,8 @@ THREAD_CHANNEL = "mandate_threads"
 
 CHANNELS = (CHANNEL, THREAD_CHANNEL)
 
-BATCH_EVERY = timedelta(milliseconds=16)
-"""The first event of a kind is written at once, others together after this time: about a picture of a screen."""
+BATCH_EVERY = timedelta(milliseconds=20)
+"""The first event of a kind is written at once, others together after this time."""
 
 BATCH_SIZE = 200
 """Events of one statement. Their runs' ids must fit into one notification of 8,000 bytes."""
@@ -60,6 +61,10 @@ _NOT_URGENT = "values"
 """Whoever reads other kinds of events sees the first of each at once; every run has values."""
 
 QUERIES = database.load_queries(resources.files("agent_service.events").joinpath("queries.sql").read_text())
+
+_WRITE_AGAIN = QUERIES["write"]
+_WRITE = _WRITE_AGAIN.replace("ON CONFLICT DO NOTHING", "")
+"""What it writes is new, so that PostgreSQL need not look for it first; unless the answer was lost."""
 
 log = structlog.get_logger(__name__)
 
@@ -145,6 +150,20 @@ class _Told:
         return self.events
 
 
+@dataclass(slots=True, weakref_slot=True, kw_only=True)
+class Expected:
+    """A run that is about to be created, and what notifications told of it since: nobody need ask for that."""
+
+    gaps: int
+    """How often notifications may have been missed before."""
+
+    told: deque[_Told] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    has_more: bool = False
+    """Something was written, whether it was told or not."""
+
+    has_ended: bool = False
+
+
 @dataclass(slots=True, kw_only=True)
 class EventLog:
     """Writes events in batches and reads them, from this process or any other."""
@@ -160,6 +179,7 @@ class EventLog:
     _fresh: dict[str, deque[_Told]] = field(default_factory=dict, init=False)
     """What was told last of the runs that somebody reads here."""
 
+    _expected: WeakValueDictionary[str, Expected] = field(default_factory=WeakValueDictionary, init=False)
     _gaps: int = field(default=0, init=False)
     """How often notifications may have been missed."""
 
@@ -197,9 +217,20 @@ class EventLog:
                 for event in page:
                     yield event
 
-    async def pages(self, run_id: UUID, *, after: int = 0) -> AsyncGenerator[list[RunEvent]]:
+    def expect(self, run_id: UUID) -> Expected:
+        """Hear of a run from its creation on, which comes next, for as long as somebody keeps what this returns."""
+        expected = self._expected[str(run_id)] = Expected(gaps=self._gaps)
+        return expected
+
+    async def pages(
+        self, run_id: UUID, *, after: int = 0, expected: Expected | None = None
+    ) -> AsyncGenerator[list[RunEvent]]:
         """Yield the events behind `after`, then live ones, as many at a time as there are."""
         with self.waiting(run_id) as arrived:
+            if expected is not None:
+                self._fresh.setdefault(str(run_id), deque(maxlen=REMEMBERED)).extend(expected.told)
+                if not expected.has_more and expected.gaps == self._gaps:
+                    await wait(arrived)
             while True:
                 arrived.clear()
                 page = self._fresh_page(run_id, after) or await self._page(run_id, after)
@@ -212,11 +243,15 @@ class EventLog:
                 if page.unfinished and len(page.events) < PAGE_SIZE:
                     await wait(arrived)
 
-    async def ended(self, run_id: UUID) -> None:
+    async def ended(self, run_id: UUID, *, expected: Expected | None = None) -> None:
         """Wait until a run has ended or is gone, without a look at its events."""
+        if expected is not None and expected.has_ended:
+            return
         with self.waiting(f"{run_id}{_ENDED}") as arrived:
             gaps = self._gaps
-            while await self._is_unfinished(run_id):
+            is_known = expected is not None and expected.gaps == gaps
+            while is_known or await self._is_unfinished(run_id):
+                is_known = False
                 if await wait(arrived, patience=ENDED_POLL) and gaps == self._gaps:
                     return
                 gaps = self._gaps
@@ -242,6 +277,9 @@ class EventLog:
 
     def _wake(self, names: Iterable[str]) -> None:
         for name in names:
+            if expected := self._expected.get(name.removesuffix(_ENDED)):
+                expected.has_more = True
+                expected.has_ended |= name.endswith(_ENDED)
             for arrived in self._readers.get(name, ()):
                 arrived.set()
 
@@ -275,10 +313,15 @@ class EventLog:
         return Page(events=found, unfinished=found[-1].event != END) if found else None
 
     def _hand_over(self, name: str, told: str) -> None:
+        expected = self._expected.get(name)
+        if expected is None and name not in self._readers:
+            return
+        before, _, text = told.partition("\n")
+        item = _Told(before=int(before), text=text)
+        if expected is not None:
+            expected.told.append(item)
         if name in self._readers:
-            before, _, text = told.partition("\n")
-            fresh = self._fresh.setdefault(name, deque(maxlen=REMEMBERED))
-            fresh.append(_Told(before=int(before), text=text))
+            self._fresh.setdefault(name, deque(maxlen=REMEMBERED)).append(item)
 
     async def _page(self, run_id: UUID, after: int) -> Page:
         """Return a run's next events; readers that ask at the same time are answered by one query."""
@@ -335,34 +378,22 @@ class EventLog:
 
     async def _insert(self, batch: Sequence[tuple[Pen, RunEvent]]) -> dict[tuple[UUID, int], str | None]:
         """Write the events of the runs that are still held, and return those with what was asked of them."""
-        items = [
-            {
-                "run_id": item.run_id,
-                "epoch": pen.epoch,
-                "seq": item.seq,
-                "event": item.event,
-                "data": item.data,
-                "created_at": item.created_at,
-            }
-            for pen, item in batch
-        ]
         # One text: psycopg quotes the items of arrays one by one, in Python.
-        values = {"batch": orjson.dumps(items).decode(), "told": orjson.dumps(_told_of(batch)).decode()}
+        values = {"batch": orjson.dumps(list(_by_run(batch))).decode()}
+        query = _WRITE
         while True:
             try:
                 async with self.pool.connection() as connection:
-                    cursor = await connection.execute(QUERIES["write"], values)
+                    cursor = await connection.execute(query, values)
                     return {
                         (row["run_id"], row["epoch"]): row["cancel_action"] for row in await cursor.fetchall()
                     }
+            except psycopg.errors.UniqueViolation:
+                query = _WRITE_AGAIN
+                continue
             except (psycopg.OperationalError, PoolTimeout):
                 log.warning("events.database_away", events=len(batch), exc_info=True)
             await asyncio.sleep(RETRY_DELAY.total_seconds())
-
-
-async def end(connection: database.Connection, run_id: UUID, events: Sequence[tuple[str, str]]) -> None:
-    """Write a run's last events and `end` in the transaction that ends the run."""
-    await connection.execute(QUERIES["close"], {"run_id": run_id} | ending_values(run_id, events))
 
 
 async def keep(connection: database.Connection, run_id: UUID, events: Sequence[tuple[str, str]]) -> None:
@@ -387,31 +418,35 @@ def ending_values(run_id: UUID, events: Sequence[tuple[str, str]]) -> dict[str, 
 
 def _closing(events: Sequence[tuple[str, str]], *, wakes: str) -> dict[str, object]:
     at = datetime.now(UTC)
+    told = orjson.dumps([(name, data, at) for name, data in events])
     return {
         "events": orjson.dumps(events).decode(),
         "created_at": at,
         "wakes": wakes,
-        "told": _told([(name, data, at) for name, data in events], room=len(wakes)),
+        "told": told.decode() if _fits(told, room=len(wakes)) else None,
     }
 
 
-def _told_of(batch: Sequence[tuple[Pen, RunEvent]]) -> dict[str, str]:
-    """Return the notification of each run's events."""
-    of_runs: dict[str, list[RunEvent]] = defaultdict(list)
-    for pen, item in batch:
-        of_runs[f"{pen.run_id} {pen.epoch}"].append(item)
-    told = {}
-    for name, items in of_runs.items():
-        run_id = str(items[0].run_id)
-        events = _told([(item.event, item.data, item.created_at) for item in items], room=len(run_id))
-        told[name] = f"{run_id}\n{items[0].seq - 1}\n{events}" if events else run_id
-    return told
+def _by_run(batch: Sequence[tuple[Pen, RunEvent]]) -> Iterator[dict[str, object]]:
+    """Yield the events of each run, which follow one another, and whether they fit into a notification."""
+    of_runs: dict[int, list[tuple[Pen, RunEvent]]] = defaultdict(list)
+    for entry in batch:
+        of_runs[id(entry[0])].append(entry)
+    for entries in of_runs.values():
+        pen, first = entries[0]
+        events = orjson.dumps([(item.event, item.data, item.created_at) for _, item in entries])
+        yield {
+            "run_id": pen.run_id,
+            "epoch": pen.epoch,
+            "before": first.seq - 1,
+            "events": orjson.Fragment(events),
+            "fits": _fits(events, room=len(str(pen.run_id))),
+        }
 
 
-def _told(events: Sequence[tuple[str, str, datetime]], *, room: int) -> str | None:
-    """Return the events as a notification tells them behind their ids, if there is room for them."""
-    told = orjson.dumps(events)
-    return told.decode() if len(told) + room + len(str(2**63)) < NOTIFIED_BYTES else None
+def _fits(events: bytes, *, room: int) -> bool:
+    """Tell whether a notification has room for events behind their ids."""
+    return len(events) + room + len(str(2**63)) < NOTIFIED_BYTES
 
 
 async def wait(arrived: asyncio.Event, *, patience: timedelta = SAFETY_POLL) -> bool:

@@ -1,24 +1,25 @@
 -- Statements on the events of runs.
 
 -- name: write
-WITH batch AS (
+WITH batch AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%(batch)s::json) AS item (
-        run_id uuid, epoch bigint, seq bigint, event text, data text, created_at timestamptz
+        run_id uuid, epoch bigint, before bigint, events json, fits boolean
     )
 ), held AS (
-    SELECT runs.run_id, runs.epoch, runs.cancel_action
-    FROM runs JOIN (SELECT DISTINCT run_id, epoch FROM batch) AS claimed USING (run_id, epoch)
+    SELECT runs.run_id, runs.epoch, runs.cancel_action, batch.before, batch.events, batch.fits
+    FROM runs JOIN batch USING (run_id, epoch)
     WHERE runs.status = 'running'
     FOR SHARE OF runs
 ), written AS (
     INSERT INTO run_events (run_id, seq, event, data, created_at)
-    SELECT batch.run_id, batch.seq, batch.event, batch.data, batch.created_at
-    FROM batch JOIN held USING (run_id, epoch)
+    SELECT run_id, before + place, item ->> 0, item ->> 1, (item ->> 2)::timestamptz
+    FROM held CROSS JOIN LATERAL json_array_elements(events) WITH ORDINALITY AS items (item, place)
     ON CONFLICT DO NOTHING
-), notified AS (
-    SELECT run_id, pg_notify('mandate_events', %(told)s::json ->> concat(run_id, ' ', epoch)) FROM held
 )
-SELECT run_id, epoch, cancel_action FROM held JOIN notified USING (run_id)
+SELECT
+    run_id, epoch, cancel_action,
+    pg_notify('mandate_events', CASE WHEN fits THEN concat_ws(E'\n', run_id, before, events::text) ELSE run_id::text END)
+FROM held
 
 -- name: close
 WITH batch AS (
