@@ -51,10 +51,8 @@ async def deliverer(database_url, pool, settings, received, answers):
 @pytest.fixture
 async def ended(pool):
     """A run whose webhook waits."""
-    message = RunEnded(run_id=uuid.uuid4(), thread_id="thread", status="success", sequence=1)
     async with pool.connection() as connection:
-        await webhooks.enqueue(connection, url=URL, ended=message)
-    return message
+        return await _send(connection)
 
 
 @pytest.fixture
@@ -201,5 +199,12 @@ async def test_another_address_is_not_left_alone_with_it(deliverer, answers, rec
 
 
 async def _send(connection, url=URL):
-    message = RunEnded(run_id=uuid.uuid4(), thread_id="thread", status="success", sequence=1)
-    await webhooks.enqueue(connection, url=url, ended=message)
+    ended = RunEnded(run_id=uuid.uuid4(), thread_id="thread", status="success", sequence=1)
+    values = webhooks.message(ended) | {"run_id": ended.run_id, "url": url}
+    await connection.execute(
+        "INSERT INTO webhooks (webhook_id, run_id, sequence, url, body)"
+        " VALUES (%(webhook_id)s, %(run_id)s, %(sequence)s, %(url)s, %(body)s)"
+        " RETURNING pg_notify('mandate_webhooks', '')",
+        values,
+    )
+    return ended

@@ -4,19 +4,19 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
 
-import psycopg
 import structlog
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
+from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from psycopg import AsyncCursor, errors
+from psycopg import AsyncCursor, Cursor, errors
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
@@ -27,21 +27,19 @@ from shared_schemas import crashing
 TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
 
 FENCED = "LS001"
-"""The SQLSTATE that `hold_run` raises."""
+"""The SQLSTATE that `hold_run` and `end_run` raise."""
 
 DELTA_COUNTERS = "counters_since_delta_snapshot"
 """In the metadata of checkpoints that hold a channel's changes only."""
 
-GATHERED_FOR = timedelta(milliseconds=100)
-"""How long checkpoints wait for more of them."""
+GATHERED_FOR = timedelta(seconds=1)
+"""How long the checkpoints of a run that does not wait for them wait for more of them."""
 
 WRITES_GATHERED_FOR = timedelta(milliseconds=3)
 """How long a finished task's writes wait for the checkpoint behind them, where runs wait for checkpoints."""
 
 _PARENT = 3
 """The place of the parent's id among the values of a checkpoint's row."""
-
-_recorder: ContextVar["Recorder | None"] = ContextVar("recorder", default=None)
 
 log = structlog.get_logger(__name__)
 
@@ -55,19 +53,28 @@ class Statement:
     is_many: bool
 
 
-@dataclass(slots=True, kw_only=True)
-class Recorder:
-    """Takes the statements of a saver as a cursor would, and sends none."""
+class Recorder(PostgresSaver):
+    """Takes down the statements of a saver, and sends none.
 
-    statements: list[Statement] = field(default_factory=list)
+    At once and where it is called: the saver that waits hands each value to a thread, which takes longer than
+    to write it down.
+    """
 
-    async def execute(self, query: Any, values: Sequence[Any]) -> None:
+    def __init__(self, serde: SerializerProtocol) -> None:
+        super().__init__(cast("Any", None), serde=serde)
+        self.statements: list[Statement] = []
+
+    def execute(self, query: Any, values: Sequence[Any]) -> None:
         # LangGraph changes parts of a checkpoint in place when the next step begins.
         written = tuple(_written(value) if isinstance(value, Jsonb) else value for value in values)
         self.statements.append(Statement(query=query, rows=[written], is_many=False))
 
-    async def executemany(self, query: Any, rows: Sequence[Any]) -> None:
+    def executemany(self, query: Any, rows: Sequence[Any]) -> None:
         self.statements.append(Statement(query=query, rows=[*rows], is_many=True))
+
+    @contextmanager
+    def _cursor(self, *, pipeline: bool = False) -> Iterator[Cursor[DictRow]]:  # noqa: ARG002 - its base's
+        yield cast("Cursor[DictRow]", self)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,6 +92,9 @@ class Held:
     """What a saver and its copies hold together."""
 
     keeps_all: bool
+    is_blank: bool = False
+    """There is no checkpoint to be found."""
+
     leaves_one: bool = True
     steps: dict[str, list[Step]] = field(default_factory=dict)
     replaced: set[str] = field(default_factory=set)
@@ -111,6 +121,7 @@ class FencedSaver(AsyncPostgresSaver):
         epoch: int,
         waits: bool,
         keeps_all: bool,
+        is_blank: bool,
     ) -> None:
         super().__init__(pool, serde=serde)
         self.held = (run_id, epoch)
@@ -118,7 +129,7 @@ class FencedSaver(AsyncPostgresSaver):
         self.on_step: Callable[[], None] | None = None
         self._writing = asyncio.Lock()
         # LangGraph copies the saver for graphs with types of their own, subgraphs among them.
-        self._held = Held(keeps_all=keeps_all)
+        self._held = Held(keeps_all=keeps_all, is_blank=is_blank)
 
     @property
     def leaves_one(self) -> bool:
@@ -126,6 +137,8 @@ class FencedSaver(AsyncPostgresSaver):
         return self._held.leaves_one
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        if self._held.is_blank:
+            return None
         found = await super().aget_tuple(config)
         if found is not None:
             self._held.leaves_one = False
@@ -143,8 +156,9 @@ class FencedSaver(AsyncPostgresSaver):
             # A subgraph's checkpoints name the root's, and a delta needs all that came before it.
             self._held.keeps_all = True
             self._held.leaves_one = False
-        with _recording() as recorder:
-            given = await super().aput(config, checkpoint, metadata, new_versions)
+        self._held.is_blank = False
+        recorder = Recorder(self.serde)
+        given = recorder.put(config, checkpoint, metadata, new_versions)
         self._add(namespace, checkpoint, recorder.statements)
         await self._arrived(sync=self.waits)
         if self.on_step and metadata.get("source") == "loop":
@@ -155,8 +169,8 @@ class FencedSaver(AsyncPostgresSaver):
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         place = config["configurable"]
-        with _recording() as recorder:
-            await super().aput_writes(config, writes, task_id, task_path)
+        recorder = Recorder(self.serde)
+        recorder.put_writes(config, writes, task_id, task_path)
         if place["checkpoint_id"] not in self._held.replaced:
             step = self._step(place["checkpoint_ns"], place["checkpoint_id"])
             step.writes += recorder.statements
@@ -168,41 +182,51 @@ class FencedSaver(AsyncPostgresSaver):
         Raises:
             psycopg.Error: what went wrong, now or since the last time; `is_fenced` tells a lost run.
         """
+        async with self.unwritten() as statements:
+            if statements:
+                # What goes through a pipeline is one transaction: psycopg ends it with the block, and not before.
+                async with super()._cursor(pipeline=True) as cursor:
+                    await cursor.execute("SELECT hold_run(%s, %s)", self.held)
+                    await send(cursor, statements)
+
+    @asynccontextmanager
+    async def unwritten(self) -> AsyncIterator[Sequence[Statement]]:
+        """Give what waits to whoever writes it now; it waits on if the connection breaks meanwhile.
+
+        Raises:
+            psycopg.Error: what went wrong since the last time.
+        """
         async with self._writing:
-            if failure := self._held.failure:
-                self._held.failure = None
-                raise failure
+            self.check()
             steps, self._held.steps = self._held.steps, {}
             statements = [
                 statement for each in steps.values() for step in each for statement in step.own + step.writes
             ]
+            try:
+                yield statements
+            except (*database.AWAY, *database.TOO_LONG):
+                for namespace, later in self._held.steps.items():
+                    steps.setdefault(namespace, []).extend(later)
+                self._held.steps = steps
+                raise
             if statements:
-                await self._send(statements, steps)
+                crashing.point("checkpoint.after_commit")
+            self._held.written += sum(bool(step.own) for each in steps.values() for step in each)
+            if self._held.written > 1:
+                self._held.leaves_one = False
 
-    async def _send(self, statements: Sequence[Statement], steps: dict[str, list[Step]]) -> None:
-        # What goes through a pipeline is one transaction: psycopg ends it with the block, and not before.
-        try:
-            async with super()._cursor(pipeline=True) as cursor:
-                await cursor.execute("SELECT hold_run(%s, %s)", self.held)
-                crashing.point("checkpoint.before_write")
-                for query, rows in _by_query(statements).items():
-                    await cursor.executemany(query, rows)
-                crashing.point("checkpoint.before_commit")
-        except (*database.AWAY, *database.TOO_LONG):
-            for namespace, later in self._held.steps.items():
-                steps.setdefault(namespace, []).extend(later)
-            self._held.steps = steps
-            raise
-        crashing.point("checkpoint.after_commit")
-        self._held.written += sum(bool(step.own) for each in steps.values() for step in each)
-        if self._held.written > 1:
-            self._held.leaves_one = False
+    def check(self) -> None:
+        """Say if something could not be written that nobody waited for.
+
+        Raises:
+            Exception: what went wrong.
+        """
+        if failure := self._held.failure:
+            self._held.failure = None
+            raise failure
 
     @asynccontextmanager
     async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[AsyncCursor[DictRow]]:
-        if recorder := _recorder.get():
-            yield cast("AsyncCursor[DictRow]", recorder)
-            return
         await self.flush()
         async with super()._cursor(pipeline=pipeline) as cursor:
             yield cursor
@@ -267,9 +291,18 @@ class Checkpoints:
         return AsyncPostgresSaver(self.pool, serde=self.serializer)
 
     def saver_of(
-        self, run_id: UUID, *, epoch: int, waits: bool = True, has_mandate: bool = False
+        self,
+        run_id: UUID,
+        *,
+        epoch: int,
+        waits: bool = True,
+        has_mandate: bool = False,
+        is_blank: bool = False,
     ) -> FencedSaver:
-        """Return a saver whose writes fail once another worker has the run; `waits` is for `sync`."""
+        """Return a saver whose writes fail once another worker has the run; `waits` is for `sync`.
+
+        It does not look for checkpoints of a thread that `is_blank`, before it wrote one.
+        """
         return FencedSaver(
             self.pool,
             self.serializer,
@@ -277,6 +310,7 @@ class Checkpoints:
             epoch=epoch,
             waits=waits,
             keeps_all=not self.prunes(has_mandate=has_mandate),
+            is_blank=is_blank,
         )
 
     async def prune(self, thread_id: UUID) -> None:
@@ -297,17 +331,15 @@ def serializer() -> JsonPlusSerializer:
 
 def is_fenced(error: Exception) -> bool:
     """Tell whether a checkpoint was refused because another worker has the run."""
-    return isinstance(error, psycopg.Error) and error.sqlstate == FENCED
+    return database.has_state(error, FENCED)
 
 
-@contextmanager
-def _recording() -> Iterator[Recorder]:
-    recorder = Recorder()
-    token = _recorder.set(recorder)
-    try:
-        yield recorder
-    finally:
-        _recorder.reset(token)
+async def send(cursor: AsyncCursor[Any], statements: Sequence[Statement]) -> None:
+    """Write checkpoints in the pipeline of the cursor, behind a statement that fails if the run is lost."""
+    crashing.point("checkpoint.before_write")
+    for query, rows in _by_query(statements).items():
+        await cursor.executemany(query, rows)
+    crashing.point("checkpoint.before_commit")
 
 
 def _by_query(statements: Sequence[Statement]) -> dict[str, list[Any]]:

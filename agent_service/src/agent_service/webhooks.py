@@ -48,11 +48,6 @@ _QUERIES = database.load_queries(resources.files("agent_service").joinpath("webh
 log = structlog.get_logger(__name__)
 
 
-async def enqueue(connection: database.Connection, *, url: str, ended: RunEnded) -> None:
-    """Write a webhook in the transaction of the connection."""
-    await connection.execute(_QUERIES["insert"], message(ended) | {"run_id": ended.run_id, "url": url})
-
-
 def message(ended: RunEnded) -> dict[str, object]:
     """Return what is sent when a run has ended, as the fields of its row."""
     body = Webhook(type="run.ended", timestamp=datetime.now(UTC), data=ended)

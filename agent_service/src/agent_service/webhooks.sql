@@ -1,10 +1,5 @@
 -- Statements on the outbox of webhooks.
 
--- name: insert
-INSERT INTO webhooks (webhook_id, run_id, sequence, url, body)
-VALUES (%(webhook_id)s, %(run_id)s, %(sequence)s, %(url)s, %(body)s)
-RETURNING pg_notify('mandate_webhooks', '')
-
 -- name: take
 UPDATE webhooks SET attempts = attempts + 1, next_attempt_at = now() + %(hold)s
 WHERE webhook_id IN (

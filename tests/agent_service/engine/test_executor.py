@@ -30,7 +30,8 @@ def finish(services, open_execution):
         execution = await open_execution(row)
         outcome = await execution.perform()
         events = await services.events.close(execution.pen)
-        return await services.worker.leases.end(execution.claim, outcome, events), outcome
+        ended = await services.worker.leases.end(execution.claim, outcome, events, saver=execution.saver)
+        return ended, outcome
 
     return work
 
@@ -269,3 +270,59 @@ async def test_a_worker_that_lost_its_run_writes_no_checkpoint(
         await sleeping
 
     assert await query("SELECT count(*) FROM checkpoints") == before
+
+
+async def test_the_last_checkpoints_are_written_with_the_runs_end(
+    services, open_execution, submission, query
+):
+    execution = await open_execution(await services.queue.submit(submission()))
+    outcome = await execution.perform()
+    before = await query("SELECT count(*) FROM checkpoints")
+
+    await services.worker.leases.end(execution.claim, outcome, saver=execution.saver)
+
+    assert before == [(0,)]
+    assert await query("SELECT count(*) > 0 FROM checkpoints") == [(True,)]
+
+
+async def test_who_lost_a_run_ends_it_not_and_writes_no_checkpoint(
+    services, open_execution, submission, query
+):
+    row = await services.queue.submit(submission())
+    execution = await open_execution(row)
+    outcome = await execution.perform()
+    await services.worker.leases.claim(row.run_id)
+
+    with pytest.raises(exceptions.LeaseLost):
+        await services.worker.leases.end(execution.claim, outcome, saver=execution.saver)
+
+    assert await query("SELECT status FROM runs") == [("running",)]
+    assert await query("SELECT count(*) FROM checkpoints") == [(0,)]
+
+
+async def test_a_run_that_is_to_be_taken_back_leaves_no_checkpoint(
+    services, open_execution, submission, query
+):
+    row = await services.queue.submit(submission())
+    execution = await open_execution(row)
+    outcome = await execution.perform()
+    await services.queue.cancel(
+        row.run_id, thread_id=row.thread_id, owner=row.owner, action=run.CancelAction.ROLLBACK
+    )
+
+    await services.worker.leases.end(execution.claim, outcome, saver=execution.saver)
+
+    assert await query("SELECT count(*) FROM runs") == [(0,)]
+    assert await query("SELECT count(*) FROM checkpoints") == [(0,)]
+
+
+async def test_a_claim_knows_whether_its_thread_has_a_checkpoint(
+    services, open_execution, finish, submission
+):
+    first = await services.queue.submit(submission())
+    blank = (await open_execution(first)).claim
+    await finish(first)
+    second = await services.queue.submit(submission(thread_id=first.thread_id))
+
+    assert blank.is_blank
+    assert not (await open_execution(second)).claim.is_blank

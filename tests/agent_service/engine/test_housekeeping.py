@@ -69,12 +69,11 @@ async def test_the_events_of_a_run_that_went_with_its_thread_go_with_its_result(
     assert await query("SELECT run_id FROM run_events") == []
 
 
-async def test_the_log_of_jobs_is_trimmed_once_it_is_counted(housekeeping, query):
-    for aggregated in (True, False):
+async def test_the_log_of_jobs_is_trimmed(housekeeping, query):
+    for created in (OLD, "now()"):
         await query(
-            "INSERT INTO pgqueuer_log (created, job_id, status, priority, entrypoint, aggregated)"
-            f" VALUES ({OLD}, 1, 'successful', 0, 'run', %s) RETURNING 1",
-            aggregated,
+            "INSERT INTO pgqueuer_log (created, job_id, status, priority, entrypoint)"
+            f" VALUES ({created}, 1, 'exception', 0, 'run') RETURNING 1"
         )
 
     done = await housekeeping.sweep()

@@ -237,8 +237,8 @@ async def test_the_job_goes_in_the_moment_in_which_its_run_ends(
     await end_of(row)
 
     assert await query("SELECT count(*) FROM pgqueuer") == [(0,)]
-    log = await query("SELECT status::text FROM pgqueuer_log ORDER BY id")
-    assert log == [("queued",), ("picked",), ("successful",)]
+    # Nobody reads pgqueuer's log of jobs: the run's row tells more.
+    assert await query("SELECT count(*) FROM pgqueuer_log") == [(0,)]
 
 
 async def test_a_run_that_another_holds_just_now_is_claimed_when_it_is_free(

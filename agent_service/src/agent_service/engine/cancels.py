@@ -34,7 +34,8 @@ async def cancel(
             return replace(unfinished, status=run.RunStatus.INTERRUPTED)
         pending = False
     query = "cancel_pending" if pending else "ask_to_cancel"
-    cursor = await connection.execute(rows.QUERIES[query], {"run_id": unfinished.run_id, "action": action})
+    asked = {"run_id": unfinished.run_id, "action": action}
+    cursor = await connection.execute(rows.QUERIES[query], asked)
     row = await cursor.fetchone()
     if row is None:
         # A worker claimed it in between: claiming takes the run's row alone.
@@ -43,7 +44,7 @@ async def cancel(
     cancelled = rows.run_from(row)
     if pending:
         outcome = run.Outcome(status=cancelled.status, thread_status=_rest(thread, cancelled))
-        await endings.follow_up(connection, cancelled, outcome=outcome)
+        await connection.execute(rows.QUERIES["leave_run"], endings.values_of(cancelled, outcome) | asked)
     return cancelled
 
 

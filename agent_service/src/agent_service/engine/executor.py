@@ -194,13 +194,16 @@ class Execution:
                     throttle=self.shared.throttle, loop=asyncio.get_running_loop()
                 )
             with usage.counted(self.counter):
+                assert self.saver is not None
                 try:
                     async for name, text in self.reading.events(chunks):
                         await self.shared.events.append(self.pen, name, text)
                         await self._keep_usage()
-                finally:
-                    assert self.saver is not None
+                except BaseException:
                     await self.saver.flush()
+                    raise
+                # What is not written yet is written by the transaction that ends the run.
+                self.saver.check()
 
     def _hold_to_limits(self, granted: tools.Session, clock: asyncio.Timeout) -> None:
         limits, used = granted.limits, granted.used
@@ -229,10 +232,11 @@ class Execution:
             )
 
     async def _keep_usage(self) -> None:
+        if self.counter.calls == self.calls_kept:
+            return
         now = asyncio.get_running_loop().time()
         # A run with a mandate may be limited, and then each call counts.
-        is_due = self.claim.run.mandate_run is not None or now >= self.usage_kept_at + USAGE_EVERY
-        if self.counter.calls > self.calls_kept and is_due:
+        if self.claim.run.mandate_run is not None or now >= self.usage_kept_at + USAGE_EVERY:
             self.calls_kept, self.usage_kept_at = self.counter.calls, now
             await self.shared.leases.keep_usage(self.claim, self.counter.totals())
 
@@ -266,6 +270,7 @@ class Execution:
             epoch=self.claim.epoch,
             waits=self._durability(session) == "sync",
             has_mandate=session is not None,
+            is_blank=self.claim.is_blank,
         )
         if self.shared.hand_on_steps:
             self.saver.on_step = self.control.request_drain
@@ -450,7 +455,6 @@ class Execution:
             values=self.reading.values,
             interrupts=None if untouched else interrupts,
             usage=self.counter.totals(),
-            prompt_version=self.shared.registry.prompt_version(self.claim.run.graph_id),
         )
 
     async def _say_where(self, event: str, **more: str) -> None:

@@ -20,7 +20,6 @@ LOCK = 7_263_541_908
 EVERY = timedelta(minutes=1)
 BATCH = 200
 JOBS_KEPT = timedelta(days=1)
-STATISTICS_KEPT = timedelta(days=30)
 
 _QUERIES = database.load_queries(
     resources.files("agent_service.engine").joinpath("housekeeping.sql").read_text()
@@ -57,7 +56,6 @@ class Housekeeping:
             "results": self.event_retention,
             "webhooks": self.webhook_retention,
             "jobs": JOBS_KEPT,
-            "statistics": STATISTICS_KEPT,
         }
         done = {
             name: await _until_empty(functools.partial(self._batch, name, age)) for name, age in ages.items()

@@ -49,16 +49,8 @@ SELECT count(*) AS done FROM gone
 WITH gone AS (
     DELETE FROM pgqueuer_log
     WHERE id IN (
-        SELECT id FROM pgqueuer_log WHERE aggregated AND created < now() - %(age)s LIMIT %(limit)s
+        SELECT id FROM pgqueuer_log WHERE created < now() - %(age)s LIMIT %(limit)s
     )
-    RETURNING id
-)
-SELECT count(*) AS done FROM gone
-
--- name: statistics
-WITH gone AS (
-    DELETE FROM pgqueuer_statistics
-    WHERE id IN (SELECT id FROM pgqueuer_statistics WHERE created < now() - %(age)s LIMIT %(limit)s)
     RETURNING id
 )
 SELECT count(*) AS done FROM gone

@@ -1,19 +1,24 @@
 """A worker's hold on runs: every write of it names its epoch, and fails once another worker has the run."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
+import psycopg
 from psycopg.types.json import Jsonb
 
-from agent_service import database, exceptions
+from agent_service import checkpointing, database, exceptions
 from agent_service.engine import endings, jobs, rollbacks, rows, run
 from agent_service.events import log
 from shared_schemas import crashing
 from shared_schemas.usage import ModelUsage
 
 ORPHANED_AFTER = timedelta(seconds=30)
+
+UNWANTED = "LS002"
+"""The SQLSTATE by which `end_run` refuses a run that is to be taken back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,52 +68,59 @@ class Leases:
             await _held(connection, "keep_usage", claim, usage=rows.stored_usage(used))
 
     async def end(
-        self, claim: run.Claim, outcome: run.Outcome, events: Sequence[tuple[str, str]] = ()
+        self,
+        claim: run.Claim,
+        outcome: run.Outcome,
+        events: Sequence[tuple[str, str]] = (),
+        *,
+        saver: checkpointing.FencedSaver | None = None,
     ) -> run.Run:
-        """End a run, and everything that follows from it, at once.
+        """End a run, and everything that follows from it, at once; with what its saver has not written yet.
 
         Raises:
             LeaseLost: another worker has the run.
         """
         run.check_move(claim.run.run_id, run.RunStatus.RUNNING, outcome.status)
-        if not claim.run.takes_its_thread and (ended := await self._end_at_once(claim, outcome, events)):
-            return ended
-        async with self.pool.connection() as connection, connection.transaction():
-            await connection.execute(rows.QUERIES["lock_thread"], {"thread_id": claim.run.thread_id})
-            row = await _held(connection, "end_run", claim, **rows.ending_values(outcome))
-            ended = rows.run_from(row)
-            if ended.cancel_action is run.CancelAction.ROLLBACK:
-                await rollbacks.undo(connection, ended)
+        ended = replace(claim.run, status=outcome.status, error=outcome.error, usage=[*outcome.usage])
+        try:
+            if saver and claim.run.takes_its_thread:
+                # Before the end, which takes the thread's checkpoints with it.
+                await saver.flush()
+            async with saver.unwritten() if saver else nullcontext(()) as checkpoints:
+                ended_at = await self._write_end(
+                    _ending(claim, ended) | endings.values_of(ended, outcome, events), checkpoints
+                )
+        except psycopg.Error as error:
+            if database.has_state(error, UNWANTED):
+                return await self._take_back(claim, ended)
+            if checkpointing.is_fenced(error):
+                raise exceptions.LeaseLost(str(ended.run_id)) from error
+            raise
+        if claim.job is not None:
+            self.done.add(claim.job.job_id)
+        return replace(ended, updated_at=ended_at, ended_at=ended_at)
+
+    async def _write_end(self, values: rows.Row, checkpoints: Sequence[checkpointing.Statement]) -> datetime:
+        # The transaction is this statement, or the pipeline that begins with it: a death within is one before it.
+        crashing.point("worker.in_end")
+        async with self.pool.connection() as connection, connection.cursor() as cursor:
+            if checkpoints:
+                async with connection.pipeline(), connection.cursor() as following:
+                    await cursor.execute(rows.QUERIES["end_run"], values)
+                    await checkpointing.send(following, checkpoints)
             else:
-                await endings.follow_up(connection, ended, outcome=outcome, events=events)
+                await cursor.execute(rows.QUERIES["end_run"], values)
+            row = await cursor.fetchone()
+        assert row is not None
+        ended_at: datetime = row["ended_at"]
+        return ended_at
+
+    async def _take_back(self, claim: run.Claim, ended: run.Run) -> run.Run:
+        async with self.pool.connection() as connection, connection.transaction():
+            await connection.execute(rows.QUERIES["lock_thread"], {"thread_id": ended.thread_id})
+            await rollbacks.undo(connection, rows.run_from(await _held(connection, "hold_unwanted", claim)))
             crashing.point("worker.in_end")
         return ended
-
-    async def _end_at_once(
-        self, claim: run.Claim, outcome: run.Outcome, events: Sequence[tuple[str, str]]
-    ) -> run.Run | None:
-        """End a run by one statement; nothing, if others wait behind it or it is taken back."""
-        ended = replace(claim.run, status=outcome.status, error=outcome.error, usage=[*outcome.usage])
-        job_id, manager_id = claim.job or (None, None)
-        values = {
-            "run_id": ended.run_id,
-            "thread_id": ended.thread_id,
-            "epoch": claim.epoch,
-            "job_id": job_id,
-            "manager_id": manager_id,
-        }
-        # The transaction is the statement: a death within it is one before it.
-        crashing.point("worker.in_end")
-        async with self.pool.connection() as connection:
-            cursor = await connection.execute(
-                rows.QUERIES["end_run_at_once"], values | endings.values_of(ended, outcome, events)
-            )
-            row = await cursor.fetchone()
-        if row is None:
-            return None
-        if job_id is not None:
-            self.done.add(job_id)
-        return replace(ended, updated_at=row["ended_at"], ended_at=row["ended_at"])
 
     async def release(
         self,
@@ -190,6 +202,20 @@ class Leases:
             return first is not None and first["run_id"] == run_id
 
 
+def _ending(claim: run.Claim, ended: run.Run) -> rows.Row:
+    job_id, manager_id = claim.job or (None, None)
+    return {
+        "run_id": ended.run_id,
+        "thread_id": ended.thread_id,
+        "epoch": claim.epoch,
+        "status": ended.status,
+        "error": rows.stored_failure(ended.error),
+        "usage": rows.stored_usage(ended.usage),
+        "job_id": job_id,
+        "manager_id": manager_id,
+    }
+
+
 def claim_from(row: rows.Row, *, job: run.JobKey | None = None) -> run.Claim:
     return run.Claim(
         run=rows.run_from(row),
@@ -198,6 +224,7 @@ def claim_from(row: rows.Row, *, job: run.JobKey | None = None) -> run.Claim:
         last_seq=row["last_seq"],
         worked=row["worked"],
         found=run.ThreadStatus(row["rested"]),
+        is_blank=row["is_blank"],
         job=job,
     )
 

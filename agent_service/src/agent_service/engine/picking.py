@@ -18,10 +18,13 @@ from agent_service.engine import leases, rows, run
 _DELETION = '"operation" : "delete"'
 """In the notification of pgqueuer's trigger."""
 
+_LOG = ",\n\n-- Record the pick in the log table.\n"
+"""Before what pgqueuer's statement does beside taking jobs."""
+
 _JOBS = "SELECT * FROM claimed ORDER BY priority DESC, id ASC;"
 _RUNS = """
 SELECT to_jsonb(claimed) - 'payload' AS job, claimed.payload AS job_payload,
-    {run}, runs.worked, taken.epoch_before, taken.rested, taken.last_seq
+    {run}, runs.worked, taken.epoch_before, taken.rested, taken.last_seq, taken.is_blank
 FROM claimed
 LEFT JOIN LATERAL (
     SELECT run_id FROM runs
@@ -186,13 +189,13 @@ class OwnJobs(Queries):
 
 @functools.cache
 def _with_runs(jobs: str, used: int) -> str:
-    """Return pgqueuer's statement that takes jobs as one that claims their runs, too.
+    """Return pgqueuer's statement that takes jobs as one that claims their runs, too, and does not log it.
 
     Left out are runs that somebody else holds just now, and those of jobs in hand, whose pulse was late: pgqueuer
     passes over them.
     """
-    taking, found, rest = jobs.rpartition(_JOBS)
-    assert found, f"pgqueuer takes jobs by another statement: {rest}"
+    taking, _, rest = jobs.partition(_LOG)
+    assert rest.endswith(_JOBS), f"pgqueuer takes jobs by another statement: {jobs}"
     places = {
         name: f"${used + place}" for place, name in enumerate(("in_hand", "worker", "prompts"), start=1)
     }

@@ -134,8 +134,14 @@ SET status = 'interrupted', cancel_action = %(action)s, updated_at = now(), ende
 WHERE run_id = %(run_id)s AND status = 'pending'
 RETURNING {run}
 
+-- name: leave_run
+SELECT leave_run(
+    runs, %(resting)s, %(values)s::jsonb, %(interrupts)s::jsonb, %(events)s::json, %(created_at)s, %(wakes)s,
+    %(told)s, %(webhook)s
+) FROM runs WHERE run_id = %(run_id)s
+
 -- name: claim_run
-SELECT {run}, runs.worked, epoch_before, rested, last_seq
+SELECT {run}, runs.worked, epoch_before, rested, last_seq, is_blank
 FROM claim_run(%(run_id)s, %(worker)s, %(prompts)s) AS taken CROSS JOIN LATERAL (SELECT (held).*) AS runs
 
 -- name: release_run
@@ -164,45 +170,14 @@ WHERE run_id = %(run_id)s AND epoch = %(epoch)s AND status = 'running'
 RETURNING run_id
 
 -- name: end_run
-UPDATE runs
-SET status = %(status)s, error = %(error)s, usage = %(usage)s, updated_at = now(), ended_at = now(),
-    prompt_version = coalesce(%(prompt_version)s, prompt_version)
-WHERE run_id = %(run_id)s AND epoch = %(epoch)s AND status = 'running'
-RETURNING {run}
-
--- name: end_run_at_once
-SELECT ended_at FROM end_run_at_once(
-    %(run_id)s, %(epoch)s, %(thread_id)s, %(status)s, %(error)s, %(usage)s, %(prompt_version)s, %(resting)s,
-    %(values)s::jsonb, %(interrupts)s::jsonb, %(events)s::json, %(created_at)s, %(wakes)s, %(told)s,
-    %(webhook_url)s, %(webhook)s, %(job_id)s, %(manager_id)s
+SELECT end_run(
+    %(run_id)s, %(epoch)s, %(thread_id)s, %(status)s, %(error)s, %(usage)s, %(resting)s, %(values)s::jsonb,
+    %(interrupts)s::jsonb, %(events)s::json, %(created_at)s, %(wakes)s, %(told)s, %(webhook)s, %(job_id)s,
+    %(manager_id)s
 ) AS ended_at
 
--- name: next_run
-SELECT {run} FROM runs
-WHERE thread_id = %(thread_id)s
-    AND run_id <> %(leaving)s
-    AND status IN ('pending', 'running')
-    AND NOT scheduled
-ORDER BY ordinal
-LIMIT 1
-
--- name: end_thread
-WITH rested AS (
-    UPDATE threads
-    SET status = coalesce(%(busy)s::text, %(resting)s),
-        resting = %(resting)s,
-        state_values = coalesce(%(values)s::jsonb, state_values),
-        interrupts = coalesce(%(interrupts)s::jsonb, interrupts),
-        state_updated_at = now(),
-        updated_at = now()
-    WHERE thread_id = %(thread_id)s
-    RETURNING state_values, interrupts
-)
-INSERT INTO run_results (run_id, state_values, interrupts, error)
-SELECT %(run_id)s, state_values, interrupts, %(error)s::jsonb FROM rested
-
--- name: drop_thread
-DELETE FROM threads WHERE thread_id = %(thread_id)s
+-- name: hold_unwanted
+SELECT {run} FROM runs WHERE run_id = %(run_id)s AND epoch = %(epoch)s AND status = 'running' FOR UPDATE
 
 -- name: result
 SELECT state_values, interrupts, error FROM run_results WHERE run_id = %(run_id)s

@@ -7,7 +7,7 @@ again showed how far it came.
 from importlib import resources
 
 from agent_service import database
-from agent_service.engine import endings, rows, run
+from agent_service.engine import rows, run
 from agent_service.events import log
 
 _QUERIES = database.load_queries(
@@ -28,11 +28,8 @@ async def note_state(connection: database.Connection, asked: run.Run) -> None:
 
 async def undo(connection: database.Connection, unwanted: run.Run) -> None:
     """Leave the thread as it was before the run; the thread is locked by then."""
-    for step in ("delete_checkpoints", "delete_late_writes", "restore_writes"):
+    for step in ("delete_checkpoints", "delete_late_writes", "restore_writes", "rest_thread"):
         await connection.execute(_QUERIES[step], _names(unwanted))
-    following = await endings.promote(connection, unwanted)
-    status = None if following is None else run.ThreadStatus.BUSY
-    await connection.execute(_QUERIES["rest_thread"], _names(unwanted) | {"busy": status})
     values = {"run_id": unwanted.run_id, "wakes": log.ending(unwanted.run_id)}
     await connection.execute(rows.QUERIES["delete_run"], values)
 

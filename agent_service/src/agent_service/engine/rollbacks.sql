@@ -43,10 +43,11 @@ FROM run_beginnings CROSS JOIN LATERAL jsonb_populate_recordset(NULL::checkpoint
 WHERE run_id = %(run_id)s
 
 -- name: rest_thread
+WITH following AS MATERIALIZED (SELECT (follow_run(runs)).run_id FROM runs WHERE run_id = %(run_id)s)
 UPDATE threads
-SET status = coalesce(%(busy)s::text, resting),
+SET status = CASE WHEN following.run_id IS NULL THEN resting ELSE 'busy' END,
     state_values = CASE WHEN noted.interrupts IS NULL THEN threads.state_values ELSE noted.state_values END,
     interrupts = coalesce(noted.interrupts, threads.interrupts),
     updated_at = now()
-FROM (SELECT) AS always LEFT JOIN run_beginnings AS noted ON noted.run_id = %(run_id)s
+FROM following LEFT JOIN run_beginnings AS noted ON noted.run_id = %(run_id)s
 WHERE thread_id = %(thread_id)s

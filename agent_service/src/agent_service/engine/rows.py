@@ -102,16 +102,6 @@ def occupying(submitted: run.Run | run.Submission) -> Row:
     }
 
 
-def ending_values(outcome: run.Outcome) -> Row:
-    """Return an outcome as the parameters of `end_run`."""
-    return {
-        "status": outcome.status,
-        "error": stored_failure(outcome.error),
-        "usage": stored_usage(outcome.usage),
-        "prompt_version": outcome.prompt_version,
-    }
-
-
 def stored_failure(failure: Failure | None) -> Jsonb | None:
     return None if failure is None else Jsonb(failure.model_dump(mode="json"))
 

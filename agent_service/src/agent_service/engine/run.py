@@ -236,6 +236,9 @@ class Claim:
     found: ThreadStatus
     """How the run before left the thread."""
 
+    is_blank: bool
+    """The thread has no checkpoint yet."""
+
     job: JobKey | None = None
     """By which the run came, if it is to go with the run's end."""
 
@@ -312,8 +315,6 @@ class Outcome:
 
     error: Failure | None = None
     usage: list[ModelUsage] = field(default_factory=list)
-    prompt_version: str | None = None
-    """`None` leaves the one before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,6 +124,8 @@ class Worker:
                 max_concurrent_tasks=concurrency,
                 heartbeat_timeout=self.heartbeat_timeout,
                 dequeue_timeout=self.heartbeat_timeout / 4,
+                # Nothing is logged.
+                log_aggregation_interval=timedelta(0),
             )
 
     async def _drain(self) -> None:
@@ -228,7 +230,8 @@ class Worker:
     async def _end(self, claim: run.Claim, outcome: run.Outcome, execution: Execution | None = None) -> None:
         events = await self.events.close(execution.pen) if execution else []
         crashing.point("worker.before_end")
-        ended = await _persist(lambda: self.leases.end(claim, outcome, events))
+        saver = execution.saver if execution else None
+        ended = await _persist(lambda: self.leases.end(claim, outcome, events, saver=saver))
         crashing.point("worker.after_end")
         self.metrics.ended(ended)
         _log.info("run.ended", status=ended.status, error=ended.error and ended.error.code)
