@@ -9,6 +9,13 @@ from tests.pages import conftest
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 FOLDER = services.ROOT / "docs" / "screenshots"
+ADMIN = {
+    "admin-runs": lambda reader: reader.page.goto("/admin/mandate/run/"),
+    "admin-agent": lambda reader: _open_first(reader, "agent"),
+    "admin-revoke": lambda reader: _ask_again(reader, "run", "revoke"),
+}
+"""The most telling of the admin's pages, and how they are come to."""
+
 WINDOW = {"width": 1100, "height": 760}
 
 
@@ -29,5 +36,19 @@ def test_every_page_has_its_picture(open_page, places, suffix, options):
         if name in {"run", "waiting"}:
             expect(reader.page.locator("#model")).to_contain_text("reason")
         reader.page.screenshot(path=FOLDER / f"{name}{suffix}.png", full_page=name == "comparison")
+    for name, show in ADMIN.items():
+        show(reader)
+        reader.page.screenshot(path=FOLDER / f"{name}{suffix}.png")
 
-    assert all((FOLDER / f"{name}{suffix}.png").stat().st_size for name in places)
+    assert all((FOLDER / f"{name}{suffix}.png").stat().st_size for name in [*places, *ADMIN])
+    reader.complaints[:] = [text for text in reader.complaints if not text.endswith("/favicon.ico")]
+
+
+def _open_first(reader, name):
+    reader.page.goto(f"/admin/mandate/{name}/")
+    reader.page.goto(reader.page.locator("#result_list tbody th a").first.get_attribute("href"))
+
+
+def _ask_again(reader, name, action):
+    reader.choose(name, action)
+    expect(reader.page.get_by_role("link", name="No, take me back")).to_be_visible()

@@ -84,7 +84,7 @@ class ApprovalAdmin(history.History):
 @admin.register(models.DraftReview)
 class DraftReviewAdmin(history.History):
     list_display = ("created_at", "record", "agent", "model", "status", "similarity", "reviewed_by")
-    list_filter = ("status", "agent", "model", "created_at")
+    list_filter = ("status", "agent", ("model", history.ValuesFilter), "created_at")
     list_select_related = ("agent", "content_type", "reviewed_by")
     search_fields = ("object_id", "comment", "reviewed_by__username")
 

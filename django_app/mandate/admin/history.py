@@ -1,12 +1,16 @@
 """What people read in the admin and nobody changes there."""
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.utils.html import format_html
 
 if TYPE_CHECKING:
+    from django.contrib.admin.filters import _ListFilterChoices
+
     ModelAdmin = admin.ModelAdmin[Any]
     TabularInline = admin.TabularInline[Any, Any]
 else:
@@ -41,4 +45,13 @@ class Inline(_ByServicesOnly, TabularInline):
 def pretty(value: Any) -> str:
     """Return JSON that a person can read; what is in it stays text."""
     text = "" if value is None else json.dumps(value, indent=2, ensure_ascii=False)
-    return format_html("<pre>{}</pre>", text)
+    return format_html('<pre tabindex="0">{}</pre>', text)
+
+
+class ValuesFilter(admin.AllValuesFieldListFilter):
+    """Values that there are; Django's own has a link without words for the empty one."""
+
+    def choices(self, changelist: ChangeList) -> "Iterator[_ListFilterChoices]":
+        for choice in super().choices(changelist):
+            choice["display"] = choice["display"] or "none"
+            yield choice

@@ -53,7 +53,7 @@ class RunAdmin(history.History):
         "created_at",
         "ended_at",
     )
-    list_filter = ("status", "error_code", "agent", "model", "created_at")
+    list_filter = ("status", ("error_code", history.ValuesFilter), "agent", "model", "created_at")
     list_select_related = ("agent", "started_by")
     search_fields = ("id", "thread_id", "agent_run_id", "agent__slug", "started_by__username", "error_code")
     date_hierarchy = "created_at"
