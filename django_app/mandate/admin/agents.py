@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin import widgets
+from django.contrib.postgres.fields import ArrayField
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -52,6 +54,7 @@ class AgentForm(_ModelForm):
 @admin.register(models.Agent)
 class AgentAdmin(history.ModelAdmin):
     form = AgentForm
+    formfield_overrides = {ArrayField: {"widget": widgets.AdminTextareaWidget(attrs={"rows": 3})}}
     list_display = ("name", "slug", "graph", "default_model", "user", "is_paused")
     list_filter = ("is_paused", "graph")
     list_select_related = ("user",)
