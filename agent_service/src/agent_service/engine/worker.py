@@ -14,7 +14,7 @@ from langgraph.errors import GraphDrained
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain.models import Job
 
-from agent_service import database, exceptions, webhooks
+from agent_service import checkpointing, database, exceptions, webhooks
 from agent_service.engine import (
     driver,
     encoding,
@@ -191,7 +191,9 @@ class Worker:
             await self._conclude(claim, work)
         except exceptions.LeaseLost:
             raise
-        except Exception as error:  # noqa: BLE001 - the worker's boundary around one run
+        except Exception as error:  # the worker's boundary around one run
+            if checkpointing.is_fenced(error):
+                raise exceptions.LeaseLost(str(claim.run.run_id)) from error
             # What a graph leaves may be anything; a run that works for ever helps nobody.
             _log.exception("run.outcome_refused")
             failure = failures.failure_of(error)
