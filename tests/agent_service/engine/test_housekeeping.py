@@ -2,7 +2,7 @@ import pytest
 
 from agent_service.engine import run
 from agent_service.engine.housekeeping import LOCK
-from agent_service.events import log
+from agent_service.events import telling
 from agent_service.settings import Pruning
 
 OLD = "now() - interval '40 days'"
@@ -43,7 +43,7 @@ async def test_the_events_of_runs_that_ended_long_ago_go_and_their_end_stays(
     left = [event.event async for event in services.events.read(old.run_id)]
     others = [event.event async for event in services.events.read(young.run_id)]
     assert (done["events"], again["events"]) == (1, 0)
-    assert left == [log.END]
+    assert left == [telling.END]
     assert len(others) > 1
 
 

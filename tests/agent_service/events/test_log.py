@@ -7,7 +7,7 @@ import pytest
 
 from agent_service import database
 from agent_service.engine import rows
-from agent_service.events import log
+from agent_service.events import log, telling
 
 INSERT_RUN = (
     "WITH thread AS (INSERT INTO threads (thread_id, owner) VALUES (gen_random_uuid(), 'ann') RETURNING thread_id)"
@@ -275,7 +275,7 @@ async def test_who_expected_a_run_reads_what_was_told_of_it_and_asks_for_nothing
 
 async def test_who_expected_a_run_asks_for_what_no_notification_had_room_for(events, pen, end):
     expected = events.expect(pen.run_id)
-    await events.append(pen, "values", '"' + "x" * log.NOTIFIED_BYTES + '"')
+    await events.append(pen, "values", '"' + "x" * telling.NOTIFIED_BYTES + '"')
     await end(pen)
 
     seqs = [
@@ -304,7 +304,7 @@ async def test_who_expected_a_run_looks_for_itself_when_notifications_were_misse
 async def test_who_waits_for_an_expected_run_knows_that_it_ended(events):
     run_id = uuid.uuid4()
     expected = events.expect(run_id)
-    events.wake(log.ending(run_id))
+    events.wake(telling.ending(run_id))
 
     await events.ended(run_id, expected=expected)
 

@@ -18,7 +18,7 @@ from agent_service.api import payloads, repeating, streams
 from agent_service.api.dependencies import Follower, Reader, Services
 from agent_service.api.errors import Responses, problems_for
 from agent_service.engine import resumes, rows, run
-from agent_service.events import log, protocol, protocol_filter, sse, threads
+from agent_service.events import protocol, protocol_filter, sse, telling, threads
 
 router = APIRouter(tags=["protocol"], route_class=repeating.Route)
 
@@ -115,7 +115,7 @@ async def read(
                 continue
             translation = protocol.Translation(about=_read_about(about), wanted=wanted)
         ending = None
-        if row.event == log.END:
+        if row.event == telling.END:
             ended = await _about(services, row.run_id)
             ending = _ending(ended)
         for event in translation.events(row, ending):

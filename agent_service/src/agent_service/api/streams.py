@@ -19,7 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 from agent_service import bootstrap, database, exceptions
 from agent_service.api import errors, payloads, seats
 from agent_service.engine import run
-from agent_service.events import log, sse
+from agent_service.events import log, sse, telling
 from shared_schemas.problems import ErrorCode, Failure
 
 ERROR = "__error__"
@@ -31,7 +31,7 @@ _log = structlog.get_logger(__name__)
 CHUNK_BYTES = 64 * 1024
 """Frames that come together are sent together up to so many."""
 
-CONTROL_EVENTS = frozenset({"metadata", "error", "feedback", log.END})
+CONTROL_EVENTS = frozenset({"metadata", "error", "feedback", telling.END})
 """They belong to every stream, whatever modes it asks for."""
 
 
@@ -86,7 +86,7 @@ class Follower:
         *,
         after: int = 0,
         modes: frozenset[str] = frozenset(),
-        expected: log.Expected | None = None,
+        expected: telling.Expected | None = None,
         cancel_on_disconnect: bool = False,
     ) -> StreamingResponse:
         """Return the run's events behind `after`; an empty `modes` is all that the run emits."""
@@ -107,7 +107,7 @@ class Follower:
         return self.seated(answer, thread_id)
 
     def result(
-        self, row: run.Run, *, expected: log.Expected | None = None, cancel_on_disconnect: bool = False
+        self, row: run.Run, *, expected: telling.Expected | None = None, cancel_on_disconnect: bool = False
     ) -> StreamingResponse:
         """Return the thread's values once the run has ended, behind a newline now and then."""
         answer = Following(
@@ -124,7 +124,7 @@ class Follower:
         answer.patience = self.services.settings.stream_patience
         return answer
 
-    async def end_of(self, row: run.Run, expected: log.Expected | None = None) -> None:
+    async def end_of(self, row: run.Run, expected: telling.Expected | None = None) -> None:
         """Wait until the run has ended, or was taken back."""
         if not row.ended:
             await self.services.events.ended(row.run_id, expected=expected)
@@ -133,7 +133,7 @@ class Follower:
         every = self.services.settings.stream_heartbeat
         return sse.keep_alive(chunks, beat=beat, every=every, stop=self.stopping)
 
-    async def _result(self, row: run.Run, expected: log.Expected | None) -> AsyncIterator[bytes]:
+    async def _result(self, row: run.Run, expected: telling.Expected | None) -> AsyncIterator[bytes]:
         try:
             await self.end_of(row, expected)
             yield orjson.dumps(await database.patiently(lambda: self._outcome(row)))
@@ -219,7 +219,9 @@ def split_modes(value: str) -> list[str]:
     return [str(mode) for mode in modes]
 
 
-async def _frames(pages: AsyncGenerator[list[log.RunEvent]], modes: frozenset[str]) -> AsyncIterator[bytes]:
+async def _frames(
+    pages: AsyncGenerator[list[telling.RunEvent]], modes: frozenset[str]
+) -> AsyncIterator[bytes]:
     """Yield the frames of each page in large chunks."""
     wanted = {_event_name(mode) for mode in modes}
     async with aclosing(pages):

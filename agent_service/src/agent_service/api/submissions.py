@@ -12,7 +12,7 @@ from agent_service import auth, bootstrap, exceptions
 from agent_service.api import payloads
 from agent_service.api.dependencies import Idempotency, Services, Writer
 from agent_service.engine import assistants, run
-from agent_service.events import log
+from agent_service.events import telling
 from shared_schemas import tokens
 from shared_schemas.problems import ErrorCode
 
@@ -27,7 +27,7 @@ class Submitted:
     """A run that is kept and queued."""
 
     run: run.Run
-    expected: log.Expected | None
+    expected: telling.Expected | None
     """What was heard of it since, if it is new."""
 
     cancel_on_disconnect: bool

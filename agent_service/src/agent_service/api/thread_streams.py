@@ -13,7 +13,7 @@ from agent_service import exceptions
 from agent_service.api import repeating, streams
 from agent_service.api.dependencies import Follower, Reader, Services
 from agent_service.api.errors import Responses, problems_for
-from agent_service.events import log, sse, threads
+from agent_service.events import sse, telling, threads
 from shared_schemas.problems import ErrorCode
 
 router = APIRouter(tags=["threads"], route_class=repeating.Route)
@@ -60,7 +60,7 @@ async def join_thread_stream(
 async def _frames(events: AsyncIterator[threads.ThreadEvent], modes: frozenset[Mode]) -> AsyncIterator[bytes]:
     async for event in events:
         name, data = event.item.event, event.item.data
-        if name == log.END:
+        if name == telling.END:
             # A client ends its stream with a run's `end`; this one goes on.
             name, data = "metadata", _done(event.item.run_id)
         if _is_wanted(name, modes):

@@ -8,7 +8,7 @@ from importlib import resources
 
 from agent_service import database
 from agent_service.engine import rows, run
-from agent_service.events import log
+from agent_service.events import telling
 
 _QUERIES = database.load_queries(
     resources.files("agent_service.engine").joinpath("rollbacks.sql").read_text()
@@ -30,7 +30,7 @@ async def undo(connection: database.Connection, unwanted: run.Run) -> None:
     """Leave the thread as it was before the run; the thread is locked by then."""
     for step in ("delete_checkpoints", "delete_late_writes", "restore_writes", "rest_thread"):
         await connection.execute(_QUERIES[step], _names(unwanted))
-    values = {"run_id": unwanted.run_id, "wakes": log.ending(unwanted.run_id)}
+    values = {"run_id": unwanted.run_id, "wakes": telling.ending(unwanted.run_id)}
     await connection.execute(rows.QUERIES["delete_run"], values)
 
 

@@ -16,10 +16,8 @@ import structlog
 from psycopg_pool import PoolTimeout
 
 from agent_service import database
+from agent_service.events import telling
 from shared_schemas import crashing
-
-END = "end"
-"""The last event of a run. It is visible only with the run's terminal status."""
 
 CHANNEL = "mandate_events"
 THREAD_CHANNEL = "mandate_threads"
@@ -49,14 +47,6 @@ ENDED_POLL = timedelta(seconds=5)
 
 RETRY_DELAY = timedelta(seconds=0.5)
 
-_ENDED = "!"
-
-NOTIFIED_BYTES = 7900
-"""A run's events that fit into one notification travel in it, so that no reader asks for them."""
-
-REMEMBERED = 8
-"""Notifications of a run that are kept for its readers; one who is further behind asks for a page."""
-
 _NOT_URGENT = "values"
 """Whoever reads other kinds of events sees the first of each at once; every run has values."""
 
@@ -67,23 +57,6 @@ _WRITE = _WRITE_AGAIN.replace("ON CONFLICT DO NOTHING", "")
 """What it writes is new, so that PostgreSQL need not look for it first; unless the answer was lost."""
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunEvent:
-    """One event of a run. Rows are never updated."""
-
-    run_id: UUID
-    seq: int
-    """Counts the events of one run from 1; the SSE id."""
-
-    event: str
-    """`metadata`, `values`, `updates`, `messages`, `custom`, `error`, `end`; `updates|ns1|ns2` of a subgraph."""
-
-    data: str
-    """JSON."""
-
-    created_at: datetime
 
 
 def _nothing() -> None: ...
@@ -112,7 +85,7 @@ class Pen:
 class Page:
     """What there was of a run's events behind some place, at most so many."""
 
-    events: list[RunEvent] = field(default_factory=list)
+    events: list[telling.RunEvent] = field(default_factory=list)
     unfinished: bool = False
     """At that moment the run had not ended, nor was it taken back."""
 
@@ -125,68 +98,32 @@ class _Wanted:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Told:
-    """One notification with events in it, read when the first reader wants them."""
-
-    before: int
-    """The sequence in front of the first."""
-
-    text: str
-    events: list[RunEvent] | None = None
-
-    def of(self, run_id: UUID) -> list[RunEvent]:
-        if self.events is None:
-            self.events = [
-                RunEvent(
-                    run_id=run_id,
-                    seq=seq,
-                    event=event,
-                    data=data,
-                    created_at=datetime.fromisoformat(created_at),
-                )
-                for seq, (event, data, created_at) in enumerate(orjson.loads(self.text), self.before + 1)
-            ]
-            self.text = ""
-        return self.events
-
-
-@dataclass(slots=True, weakref_slot=True, kw_only=True)
-class Expected:
-    """A run that is about to be created, and what notifications told of it since: nobody need ask for that."""
-
-    gaps: int
-    """How often notifications may have been missed before."""
-
-    told: deque[_Told] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-    has_more: bool = False
-    """Something was written, whether it was told or not."""
-
-    has_ended: bool = False
-
-
-@dataclass(slots=True, kw_only=True)
 class EventLog:
     """Writes events in batches and reads them, from this process or any other."""
 
     pool: database.Pool
-    _pending: list[tuple[Pen, RunEvent]] = field(default_factory=list, init=False)
+    _pending: list[tuple[Pen, telling.RunEvent]] = field(default_factory=list, init=False)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _urgent: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _wanted: list[_Wanted] = field(default_factory=list, init=False)
     _paging: asyncio.Task[None] | None = field(default=None, init=False)
     _readers: dict[str, set[asyncio.Event]] = field(default_factory=lambda: defaultdict(set), init=False)
-    _fresh: dict[str, deque[_Told]] = field(default_factory=dict, init=False)
+    _fresh: dict[str, deque[telling.Told]] = field(default_factory=dict, init=False)
     """What was told last of the runs that somebody reads here."""
 
-    _expected: WeakValueDictionary[str, Expected] = field(default_factory=WeakValueDictionary, init=False)
+    _expected: WeakValueDictionary[str, telling.Expected] = field(
+        default_factory=WeakValueDictionary, init=False
+    )
     _gaps: int = field(default=0, init=False)
     """How often notifications may have been missed."""
 
     async def append(self, pen: Pen, event: str, data: str) -> None:
         """Write an event soon; wait only while PostgreSQL is far behind."""
         pen.seq += 1
-        item = RunEvent(run_id=pen.run_id, seq=pen.seq, event=event, data=data, created_at=datetime.now(UTC))
+        item = telling.RunEvent(
+            run_id=pen.run_id, seq=pen.seq, event=event, data=data, created_at=datetime.now(UTC)
+        )
         self._pending.append((pen, item))
         self._arrived.set()
         if (kind := kind_of(event)) not in pen.kinds:
@@ -210,25 +147,25 @@ class EventLog:
             self._urgent.clear()
             await self._write_pending()
 
-    async def read(self, run_id: UUID, *, after: int = 0) -> AsyncIterator[RunEvent]:
+    async def read(self, run_id: UUID, *, after: int = 0) -> AsyncIterator[telling.RunEvent]:
         """Yield the events behind `after`, then live ones, up to and including `end`."""
         async with aclosing(self.pages(run_id, after=after)) as pages:
             async for page in pages:
                 for event in page:
                     yield event
 
-    def expect(self, run_id: UUID) -> Expected:
+    def expect(self, run_id: UUID) -> telling.Expected:
         """Hear of a run from its creation on, which comes next, for as long as somebody keeps what this returns."""
-        expected = self._expected[str(run_id)] = Expected(gaps=self._gaps)
+        expected = self._expected[str(run_id)] = telling.Expected(gaps=self._gaps)
         return expected
 
     async def pages(
-        self, run_id: UUID, *, after: int = 0, expected: Expected | None = None
-    ) -> AsyncGenerator[list[RunEvent]]:
+        self, run_id: UUID, *, after: int = 0, expected: telling.Expected | None = None
+    ) -> AsyncGenerator[list[telling.RunEvent]]:
         """Yield the events behind `after`, then live ones, as many at a time as there are."""
         with self.waiting(run_id) as arrived:
             if expected is not None:
-                self._fresh.setdefault(str(run_id), deque(maxlen=REMEMBERED)).extend(expected.told)
+                self._fresh.setdefault(str(run_id), telling.latest()).extend(expected.told)
                 if not expected.has_more and expected.gaps == self._gaps:
                     await wait(arrived)
             while True:
@@ -243,11 +180,11 @@ class EventLog:
                 if page.unfinished and len(page.events) < PAGE_SIZE:
                     await wait(arrived)
 
-    async def ended(self, run_id: UUID, *, expected: Expected | None = None) -> None:
+    async def ended(self, run_id: UUID, *, expected: telling.Expected | None = None) -> None:
         """Wait until a run has ended or is gone, without a look at its events."""
         if expected is not None and expected.has_ended:
             return
-        with self.waiting(f"{run_id}{_ENDED}") as arrived:
+        with self.waiting(f"{run_id}{telling.ENDED}") as arrived:
             gaps = self._gaps
             is_known = expected is not None and expected.gaps == gaps
             while is_known or await self._is_unfinished(run_id):
@@ -277,9 +214,9 @@ class EventLog:
 
     def _wake(self, names: Iterable[str]) -> None:
         for name in names:
-            if expected := self._expected.get(name.removesuffix(_ENDED)):
+            if expected := self._expected.get(name.removesuffix(telling.ENDED)):
                 expected.has_more = True
-                expected.has_ended |= name.endswith(_ENDED)
+                expected.has_ended |= name.endswith(telling.ENDED)
             for arrived in self._readers.get(name, ()):
                 arrived.set()
 
@@ -304,24 +241,23 @@ class EventLog:
 
     def _fresh_page(self, run_id: UUID, after: int) -> Page | None:
         """Return the events behind `after` of which notifications told, unless there are none."""
-        found: list[RunEvent] = []
+        found: list[telling.RunEvent] = []
         for told in self._fresh.get(str(run_id), ()):
             if told.before == after:
                 events = told.of(run_id)
                 found += events
                 after += len(events)
-        return Page(events=found, unfinished=found[-1].event != END) if found else None
+        return Page(events=found, unfinished=found[-1].event != telling.END) if found else None
 
     def _hand_over(self, name: str, told: str) -> None:
         expected = self._expected.get(name)
         if expected is None and name not in self._readers:
             return
-        before, _, text = told.partition("\n")
-        item = _Told(before=int(before), text=text)
+        item = telling.read(told)
         if expected is not None:
             expected.told.append(item)
         if name in self._readers:
-            self._fresh.setdefault(name, deque(maxlen=REMEMBERED)).append(item)
+            self._fresh.setdefault(name, telling.latest()).append(item)
 
     async def _page(self, run_id: UUID, after: int) -> Page:
         """Return a run's next events; readers that ask at the same time are answered by one query."""
@@ -356,7 +292,7 @@ class EventLog:
             page = pages[row.pop("place") - 1]
             page.unfinished = row.pop("unfinished")
             if row["run_id"] is not None:
-                page.events.append(RunEvent(**row))
+                page.events.append(telling.RunEvent(**row))
         return pages
 
     async def _write_pending(self) -> None:
@@ -367,7 +303,7 @@ class EventLog:
                 await self._write_batch(batch)
                 del self._pending[: len(batch)]
 
-    async def _write_batch(self, batch: Sequence[tuple[Pen, RunEvent]]) -> None:
+    async def _write_batch(self, batch: Sequence[tuple[Pen, telling.RunEvent]]) -> None:
         held = await self._insert(batch)
         crashing.point("events.after_write")
         for pen in {id(pen): pen for pen, _ in batch}.values():
@@ -376,7 +312,9 @@ class EventLog:
             elif held[pen.run_id, pen.epoch]:
                 pen.on_cancel()
 
-    async def _insert(self, batch: Sequence[tuple[Pen, RunEvent]]) -> dict[tuple[UUID, int], str | None]:
+    async def _insert(
+        self, batch: Sequence[tuple[Pen, telling.RunEvent]]
+    ) -> dict[tuple[UUID, int], str | None]:
         """Write the events of the runs that are still held, and return those with what was asked of them."""
         # One text: psycopg quotes the items of arrays one by one, in Python.
         values = {"batch": orjson.dumps(list(_by_run(batch))).decode()}
@@ -406,14 +344,9 @@ def kind_of(event: str) -> str:
     return event.partition("|")[0].partition("/")[0]
 
 
-def ending(run_id: UUID) -> str:
-    """Return the notification of a run's end: for those who read its events, and those who only wait for it."""
-    return f"{run_id},{run_id}{_ENDED}"
-
-
 def ending_values(run_id: UUID, events: Sequence[tuple[str, str]]) -> dict[str, object]:
     """Return a run's last events and `end`, as the parameters of a statement."""
-    return _closing([*events, (END, "{}")], wakes=ending(run_id))
+    return _closing([*events, (telling.END, "{}")], wakes=telling.ending(run_id))
 
 
 def _closing(events: Sequence[tuple[str, str]], *, wakes: str) -> dict[str, object]:
@@ -423,13 +356,13 @@ def _closing(events: Sequence[tuple[str, str]], *, wakes: str) -> dict[str, obje
         "events": orjson.dumps(events).decode(),
         "created_at": at,
         "wakes": wakes,
-        "told": told.decode() if _fits(told, room=len(wakes)) else None,
+        "told": told.decode() if telling.fits(told, room=len(wakes)) else None,
     }
 
 
-def _by_run(batch: Sequence[tuple[Pen, RunEvent]]) -> Iterator[dict[str, object]]:
+def _by_run(batch: Sequence[tuple[Pen, telling.RunEvent]]) -> Iterator[dict[str, object]]:
     """Yield the events of each run, which follow one another, and whether they fit into a notification."""
-    of_runs: dict[int, list[tuple[Pen, RunEvent]]] = defaultdict(list)
+    of_runs: dict[int, list[tuple[Pen, telling.RunEvent]]] = defaultdict(list)
     for entry in batch:
         of_runs[id(entry[0])].append(entry)
     for entries in of_runs.values():
@@ -440,13 +373,8 @@ def _by_run(batch: Sequence[tuple[Pen, RunEvent]]) -> Iterator[dict[str, object]
             "epoch": pen.epoch,
             "before": first.seq - 1,
             "events": orjson.Fragment(events),
-            "fits": _fits(events, room=len(str(pen.run_id))),
+            "fits": telling.fits(events, room=len(str(pen.run_id))),
         }
-
-
-def _fits(events: bytes, *, room: int) -> bool:
-    """Tell whether a notification has room for events behind their ids."""
-    return len(events) + room + len(str(2**63)) < NOTIFIED_BYTES
 
 
 async def wait(arrived: asyncio.Event, *, patience: timedelta = SAFETY_POLL) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from agent_service.events import log, protocol_filter, protocol_messages, protocol_subgraphs, threads
+from agent_service.events import protocol_filter, protocol_messages, protocol_subgraphs, telling, threads
 
 Json = dict[str, Any]
 Namespace = tuple[str, ...]
@@ -127,7 +127,7 @@ def rows_for(wanted: protocol_filter.Filter) -> threads.Wanted | None:
     if "values" in channels:
         # They are told with the row behind them, whichever it is.
         return None
-    names = channels | {"metadata", log.END}
+    names = channels | {"metadata", telling.END}
     if wanted.has_custom:
         names |= {"custom"}
     if "messages" in channels:
@@ -153,7 +153,7 @@ class Translation:
     _held: tuple[Namespace, Json] | None = None
     """Values that wait for the next row: their checkpoint is recorded behind them, and told before."""
 
-    def events(self, row: log.RunEvent, ending: Ending | None = None) -> Iterator[Event]:
+    def events(self, row: telling.RunEvent, ending: Ending | None = None) -> Iterator[Event]:
         """Yield what a row says; `ending` is given with the last one."""
         places = [0] * len(Kind)
         time = round(row.created_at.timestamp() * 1000)
@@ -172,7 +172,7 @@ class Translation:
                     node=said.node,
                 )
 
-    def _said(self, row: log.RunEvent, ending: Ending | None) -> Iterator[_Said]:
+    def _said(self, row: telling.RunEvent, ending: Ending | None) -> Iterator[_Said]:
         name, *namespace = row.event.split("|")
         if self._held is not None:
             (where, values), self._held = self._held, None

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from agent_service import database
-from agent_service.events import log
+from agent_service.events import log, telling
 
 
 class Place(NamedTuple):
@@ -32,7 +32,7 @@ class ThreadEvent:
     """One event of one of a thread's runs."""
 
     place: Place
-    item: log.RunEvent
+    item: telling.RunEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ async def read(
     A run that is taken back leaves none; whoever saw it begin is told of its end.
     """
     head: UUID | None = None
-    begun: log.RunEvent | None = None
+    begun: telling.RunEvent | None = None
     while True:
         with events.waiting(thread_id, *([] if head is None else [head])) as arrived:
             page = await _page(events, thread_id, after, wanted)
@@ -69,7 +69,7 @@ async def read(
                 after = Place(row["ordinal"], row["seq"])
                 if row["is_wanted"]:
                     event = _event(row)
-                    begun = None if event.item.event == log.END else event.item
+                    begun = None if event.item.event == telling.END else event.item
                     yield event
             if begun and page[0]["run_id"] is None and begun.run_id != page[0]["head"]:
                 yield _taken_back(begun, after)
@@ -104,11 +104,11 @@ async def _page(
     return await database.read(events.pool, log.QUERIES["read_thread"], values)
 
 
-def _taken_back(begun: log.RunEvent, place: Place) -> ThreadEvent:
-    return ThreadEvent(place=place, item=replace(begun, seq=place.seq + 1, event=log.END, data="{}"))
+def _taken_back(begun: telling.RunEvent, place: Place) -> ThreadEvent:
+    return ThreadEvent(place=place, item=replace(begun, seq=place.seq + 1, event=telling.END, data="{}"))
 
 
 def _event(row: dict[str, Any]) -> ThreadEvent:
     names = ("run_id", "seq", "event", "data", "created_at")
-    item = log.RunEvent(**{name: row[name] for name in names})
+    item = telling.RunEvent(**{name: row[name] for name in names})
     return ThreadEvent(place=Place(row["ordinal"], row["seq"]), item=item)
