@@ -27,9 +27,6 @@ from shared_schemas import crashing, keys
 GRACE = 5
 """Seconds for answers that are being written when the service is told to stop; streams end at once."""
 
-COLLECT_AFTER = 10_000
-"""So many more new objects than gone ones, before Python looks for those that hold each other."""
-
 
 class Server(uvicorn.Server):
     """Ends streams before it waits for their connections, and stops when the worker beside it fails."""
@@ -169,7 +166,6 @@ def _settle() -> None:
     """Let the collector pass over what the process keeps for its whole life: a tenth of its time went there."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(COLLECT_AFTER)
 
 
 def _migrate(_: argparse.Namespace) -> int:
