@@ -78,12 +78,9 @@ def _lanes(options: argparse.Namespace, server: postgres.Server, logs: Path) -> 
             seed=options.seed,
         ),
     )
-    beside = [
-        suite
-        for suite in (held.races, held.attacks, held.promises, held.handed_on, held.watching)
-        if _is_chosen(options, suite.__name__)
-    ]
-    return [*houses, lanes.in_turn(beside)]
+    beside = [[held.attacks], [held.races, held.promises, held.handed_on, held.watching]]
+    chosen_beside = [[suite for suite in lane if _is_chosen(options, suite.__name__)] for lane in beside]
+    return [*houses, *(lanes.in_turn(suites) for suites in chosen_beside)]
 
 
 def _is_chosen(options: argparse.Namespace, name: str) -> bool:
@@ -100,7 +97,7 @@ def _options() -> argparse.Namespace:
     for name, default, text in (
         ("runs", 20, "of each point"),
         ("trials", 500, "of each race"),
-        ("sequences", 3000, "of the attacker against the tool API"),
+        ("sequences", 2000, "of the attacker against the tool API"),
         ("graphs", 100, "that the attacker leads"),
         ("examples", 120, "of any order of events"),
         ("storm", 500, "runs in the storm"),

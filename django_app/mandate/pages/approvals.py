@@ -148,9 +148,9 @@ def _decision(request: HttpRequest, form: edits.Edit) -> Decision | None:
         if asked["decision"] == "edit":
             return Decision(**asked, arguments=json.loads(request.POST.get("arguments", "")))  # type: ignore[arg-type]
         return Decision(**asked)  # type: ignore[arg-type]
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise exceptions.RequestRefused(
-            ErrorCode.INVALID_ARGUMENTS, f"The arguments are not JSON: {error}."
+            ErrorCode.INVALID_ARGUMENTS, f"The arguments are not JSON that can be read: {error}."
         ) from None
     except ValidationError as error:
         raise exceptions.RequestRefused.by_schema(

@@ -39,6 +39,18 @@ class Json(forms.JSONField):
         super().__init__(required=required)
         self.faults = faults
 
+    def to_python(self, value: Any) -> Any:
+        try:
+            return super().to_python(value)
+        except RecursionError:
+            raise forms.ValidationError("This is nested too deeply.", code="invalid") from None
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        try:
+            return super().bound_data(data, initial)
+        except RecursionError:
+            return forms.fields.InvalidJSONInput(data)
+
     def validate(self, value: Any) -> None:
         super().validate(value)
         if value not in self.empty_values and (faults := self.faults(value)):

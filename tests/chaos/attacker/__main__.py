@@ -1,4 +1,4 @@
-"""Attacks whole: `python -m tests.chaos.attacker --sequences 3000 --graphs 200 --seed 7`.
+"""Attacks whole: `python -m tests.chaos.attacker --sequences 2000 --graphs 200 --seed 7`.
 
 Prints the figures of both scenarios, one JSON object on a line each; 1 if a promise was broken.
 """
@@ -15,7 +15,7 @@ import pytest
 def main() -> int:
     """Run this folder's tests, with so many sequences."""
     parser = argparse.ArgumentParser(prog="tests.chaos.attacker", description=__doc__)
-    parser.add_argument("--sequences", type=int, default=3000, help="against the tool API")
+    parser.add_argument("--sequences", type=int, default=2000, help="against the tool API")
     parser.add_argument("--graphs", type=int, default=100, help="through a graph, over HTTP")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

@@ -64,10 +64,14 @@ def test_a_project_offers_values_by_their_names(agent, user):
         pytest.param({"lesson": "1", "level": "odd"}, "input-level", id="no choice"),
         pytest.param({"lesson": "1", "wish": "longer"}, "input-wish", id="too long"),
         pytest.param({"lesson": "1", "more": "["}, "input-more", id="no JSON"),
+        pytest.param({"lesson": "1", "more": "[" * 100_000}, "input-more", id="nested too deeply"),
     ],
 )
 def test_what_the_schema_forbids_is_refused_at_its_field(fill, fields, refused):
-    assert list(fill(**fields).errors) == [refused]
+    filled = fill(**fields)
+
+    assert list(filled.errors) == [refused]
+    assert all(value in filled.as_p() for value in fields.values())
 
 
 def test_a_refusal_is_shown_at_the_field_it_names(fill):

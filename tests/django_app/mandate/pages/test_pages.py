@@ -318,6 +318,7 @@ def test_who_may_not_decide_sees_why(page, asked):
     [
         pytest.param("{", "not JSON", id="no JSON"),
         pytest.param("[1]", "/arguments", id="no object"),
+        pytest.param("[" * 100_000, "not JSON", id="nested too deeply"),
     ],
 )
 def test_an_edit_that_cannot_be_read_is_not_lost(send, asked, user, arguments, told):
