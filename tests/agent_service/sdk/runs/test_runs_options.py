@@ -36,12 +36,14 @@ async def test_a_scheduled_run_begins_when_its_time_comes(client, thread_id, beg
 async def test_a_scheduled_run_that_is_cancelled_queues_nothing_twice(client, thread_id, begun, query):
     later = await client.runs.create(thread_id, "adding", input={}, after_seconds=600)
     held = await begun(thread_id, "holding", {})
+    jobs = ("SELECT id FROM pgqueuer WHERE payload = %s", uuid.UUID(held["run_id"]).bytes)
+    before = {*query(*jobs)}
 
     await client.runs.cancel(thread_id, later["run_id"])
 
     assert (await client.runs.get(thread_id, held["run_id"]))["status"] == "running"
-    job = uuid.UUID(held["run_id"]).bytes
-    assert query("SELECT count(*) FROM pgqueuer WHERE payload = %s", job) == [(1,)]
+    assert before
+    assert {*query(*jobs)} <= before
 
 
 async def test_the_webhook_is_called(client, thread_id, receiver):

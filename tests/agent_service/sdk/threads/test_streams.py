@@ -97,7 +97,11 @@ async def test_the_lifecycle_is_that_runs_begin_and_end(client, thread_id):
         await client.threads.join_stream(thread_id, last_event_id="-1", stream_mode="lifecycle")
     )
 
-    assert [part.event for part in parts] == ["metadata", "metadata"]
+    *begins, end = parts
+    assert {part.event for part in parts} == {"metadata"}
+    assert end.data["status"] == "run_done"
+    # More than one, where the run is handed on after every step.
+    assert {part.data["attempt"] for part in begins} == {1}
 
 
 @pytest.mark.parametrize(
