@@ -1,8 +1,11 @@
 """LangGraph's own law for checkpointers, held against the savers that we construct."""
 
+import asyncio
 import uuid
 
+import psycopg
 import pytest
+from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.checkpoint.conformance.capabilities import Capability
 
@@ -49,3 +52,33 @@ async def test_every_saver_keeps_the_law_of_checkpointers(services, claim, kind)
     broken = {name: result.failures for name, result in report.results.items() if result.passed is False}
     assert broken == {}
     assert {name for name, result in report.results.items() if result.passed} == set(CAPABILITIES)
+
+
+async def test_a_write_that_has_begun_ends_though_it_is_cancelled_twice(services, claim):
+    checkpoints = checkpointing.Checkpoints(pool=services.pool, serializer=checkpointing.serializer())
+    saver = checkpoints.saver_of(claim.run.run_id, epoch=claim.epoch)
+    place = {"configurable": {"thread_id": str(claim.run.thread_id), "checkpoint_ns": ""}}
+    checkpoint = empty_checkpoint()
+    url = services.settings.database_url.get_secret_value()
+    async with (
+        await psycopg.AsyncConnection.connect(url, autocommit=True) as other,
+        other.transaction(),
+    ):
+        await other.execute("LOCK checkpoints")
+        writing = asyncio.create_task(saver.aput(place, checkpoint, {"source": "loop", "step": 1}, {}))
+        waiting = (0,)
+        while waiting == (0,):
+            cursor = await other.execute(
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'checkpoints'::regclass"
+            )
+            waiting = await cursor.fetchone()
+        for _ in range(2):
+            writing.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+
+    await saver.flush()
+
+    found = await checkpoints.saver().aget_tuple(place)
+    assert found.checkpoint["id"] == checkpoint["id"]

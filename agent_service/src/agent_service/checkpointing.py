@@ -32,7 +32,7 @@ FENCED = "LS001"
 DELTA_COUNTERS = "counters_since_delta_snapshot"
 """In the metadata of checkpoints that hold a channel's changes only."""
 
-GATHERED_FOR = timedelta(seconds=1)
+GATHERED_FOR = timedelta(milliseconds=250)
 """How long the checkpoints of a run that does not wait for them wait for more of them."""
 
 WRITES_GATHERED_FOR = timedelta(milliseconds=3)
@@ -128,6 +128,7 @@ class FencedSaver(AsyncPostgresSaver):
         self.waits = waits
         self.on_step: Callable[[], None] | None = None
         self._writing = asyncio.Lock()
+        self._writes: set[asyncio.Task[None]] = set()
         # LangGraph copies the saver for graphs with types of their own, subgraphs among them.
         self._held = Held(keeps_all=keeps_all, is_blank=is_blank)
 
@@ -177,11 +178,31 @@ class FencedSaver(AsyncPostgresSaver):
             await self._arrived(sync=False)
 
     async def flush(self) -> None:
-        """Write what waits.
+        """Write what waits; a write that has begun comes to its end, even if whoever waits for it is cancelled.
 
         Raises:
             psycopg.Error: what went wrong, now or since the last time; `is_fenced` tells a lost run.
         """
+        if not self._held.steps and not self._writing.locked():
+            return self.check()
+        # LangGraph cancels twice what it needs no more. A pipeline that this meets while it ends leaves its
+        # connection unusable.
+        writing = asyncio.create_task(self._flush())
+        self._writes.add(writing)
+        writing.add_done_callback(self._writes.discard)
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            writing.add_done_callback(self._keep_failure)
+            raise
+
+    def _keep_failure(self, written: asyncio.Task[None]) -> None:
+        """Keep for the next one what nobody waited for; what only has to be written again waits already."""
+        error = None if written.cancelled() else written.exception()
+        if isinstance(error, Exception) and not isinstance(error, database.AWAY):
+            self._held.failure = error
+
+    async def _flush(self) -> None:
         async with self.unwritten() as statements:
             if statements:
                 # What goes through a pipeline is one transaction: psycopg ends it with the block, and not before.
