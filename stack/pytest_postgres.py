@@ -1,6 +1,7 @@
 """A PostgreSQL for one test session, before Django reads its settings.
 
 `TEST_DATABASE_URL` names a server to use instead; its role must be allowed to make databases.
+`TEST_DATABASE_NAME` is for sessions that use one server at one time.
 Workers of pytest-xdist inherit the address of the server that the first process started.
 """
 
@@ -16,6 +17,7 @@ import pytest
 from stack import postgres
 
 VARIABLE = "TEST_DATABASE_URL"
+NAME = "TEST_DATABASE_NAME"
 OURS = "TEST_SERVER_IS_OURS"
 """Set while the server was started here: it goes with everything in it, so nothing has to be dropped before."""
 
@@ -34,7 +36,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
         early_config.stash[_started] = server
         os.environ[VARIABLE] = server.admin_url("postgres")
         os.environ[OURS] = "1"
-    os.environ["DATABASE_URL"] = on_same_server(os.environ[VARIABLE], "mandate")
+    os.environ["DATABASE_URL"] = on_same_server(os.environ[VARIABLE], os.environ.get(NAME, "mandate"))
     return (yield)
 
 

@@ -115,7 +115,8 @@ class Suites:
             (self.logs / f"{name}.log").open("w") as log,
             subprocess.Popen(
                 [sys.executable, "-m", *command],
-                env=self._env() | more,
+                # Suites of two lanes run at one time.
+                env=self._env() | {pytest_postgres.NAME: name.replace("-", "_")} | more,
                 cwd=services.ROOT,
                 stdout=subprocess.PIPE,
                 stderr=log,
