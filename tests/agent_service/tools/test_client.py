@@ -159,14 +159,24 @@ async def test_an_expired_token_is_renewed_once_for_parallel_calls(open_session,
     assert len(subject.effects) == 5
 
 
-async def test_a_token_refused_again_after_its_renewal_ends_the_call(open_session, subject):
+async def test_a_token_that_is_no_more_as_soon_as_it_is_renewed_is_renewed_again(open_session, subject):
     session = await open_session()
-    subject.faults.extend([problem(401, ErrorCode.TOKEN_EXPIRED)] * 2)
+    subject.faults.extend([problem(401, ErrorCode.UNAUTHENTICATED)] * client.RENEWALS)
+
+    answer = await session.call("add_note", {"text": "a"}, key=key())
+
+    assert answer.status == "succeeded"
+    assert len(subject.effects) == 1
+
+
+async def test_a_token_refused_after_all_renewals_ends_the_call(open_session, subject):
+    session = await open_session()
+    subject.faults.extend([problem(401, ErrorCode.TOKEN_EXPIRED)] * (client.RENEWALS + 1))
 
     with pytest.raises(exceptions.ToolRefused):
         await session.call("add_note", {"text": "a"}, key=key())
 
-    assert len(subject.requests) == 2
+    assert len(subject.requests) == client.RENEWALS + 1
 
 
 async def test_a_closed_session_is_revoked_and_not_renewed(open_session, subject):

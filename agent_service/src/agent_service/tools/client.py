@@ -29,6 +29,9 @@ from shared_schemas.tools import MAX_BODY_BYTES, Limits, Session, SessionCreate,
 
 SESSIONS_PATH = "/agent-api/sessions/"
 
+RENEWALS = 3
+"""Of a run token, for one request."""
+
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 log = structlog.get_logger(__name__)
@@ -243,8 +246,6 @@ class ToolSession:
     async def _send(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] = _NO_HEADERS
     ) -> httpx.Response:
-        used = self.granted
-
         async def send() -> httpx.Response:
             crashing.point("request.before_send")
             authorized = {**headers, **self._authorization()}
@@ -252,12 +253,15 @@ class ToolSession:
             crashing.point("request.after_answer")
             return answer
 
-        response = await self.client.persist(send, run_id=self.run_id)
-        # Any 401 may be renewed: a parallel call's renewal revokes the token this one was sent with.
-        if response.status_code == HTTPStatus.UNAUTHORIZED and not self.closed:
-            await self._renew(used)
+        for _ in range(RENEWALS):
+            used = self.granted
             response = await self.client.persist(send, run_id=self.run_id)
-        return response
+            if response.status_code != HTTPStatus.UNAUTHORIZED or self.closed:
+                return response
+            # Any 401 may be renewed: a parallel call's renewal revokes the token this one was sent with, and so
+            # does a network that delivers the opening of a session twice.
+            await self._renew(used)
+        return await self.client.persist(send, run_id=self.run_id)
 
     async def _renew(self, used: Session) -> None:
         async with self.renewing:
