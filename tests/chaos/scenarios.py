@@ -21,6 +21,9 @@ SLOWLY = 8.0
 FEW = 0.1
 """Share of a crowd: a worker that holds no more when it is stopped shows that the crowd is nearly done."""
 
+_WAKE_ADDRESSES = "DELETE FROM webhook_addresses"
+"""Django dies often from scenario to scenario: without this the worker would have stopped to send it webhooks."""
+
 _EPOCHS = "SELECT thread_id::text, epoch FROM runs WHERE thread_id = ANY(%s::uuid[]) AND status = 'running'"
 _HELD = f"{_EPOCHS} AND worker LIKE %s"
 
@@ -38,6 +41,7 @@ def crash(
     began = time.monotonic()
     inside.arm(point, crashes=crashes, dice=dice)
     with errands.crowd(inside, errands.make(runs, dice)) as crowd:
+        crowd.agent.execute(_WAKE_ADDRESSES)
         see_through(inside, crowd, _drainer(inside, crowd, point, dice) if point.draining else None)
         verdict = oracle.judge(oracle.Verdict(scenario=point.name, seed=seed), crowd)
     verdict.crashes = inside.crashes
