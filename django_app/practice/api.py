@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from mandate import exceptions
+from mandate.services import request_keys
 from practice import chains, models, schemas, selectors
 from shared_schemas import idempotency
 from shared_schemas.problems import ErrorCode
@@ -28,7 +29,7 @@ class Chains(APIView):
             count=asked.count,
             model=asked.model,
             by=_person(request),
-            request_key=_key(request),
+            request_key=request_keys.read(request.headers),
         )
         replayed = {idempotency.REPLAYED_HEADER: "true"} if chain.replayed else None
         return Response(_described(chain), status=202, headers=replayed)
@@ -73,14 +74,6 @@ def _parsed(request: Request) -> schemas.StartChain:
         raise exceptions.RequestRefused.by_schema(
             ErrorCode.INVALID_REQUEST, "The body is not a request for a chain.", error
         ) from None
-
-
-def _key(request: Request) -> str | None:
-    header = request.headers.get(idempotency.HEADER)
-    try:
-        return None if header is None else idempotency.parse(header)
-    except idempotency.MalformedKeyError as error:
-        raise exceptions.RequestRefused(ErrorCode.IDEMPOTENCY_KEY_MALFORMED, str(error)) from None
 
 
 def _person(request: Request) -> AbstractUser:

@@ -9,7 +9,6 @@ A solution that fails its tests is repaired by who wrote it, within its run. If 
 wrong: the verdict goes back, once, to the agent that wrote the tests, and the task is solved again.
 """
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +19,7 @@ from django.db.models import QuerySet
 
 from mandate import exceptions
 from mandate.models import Run, ToolCallLink
-from mandate.services import runs
+from mandate.services import request_keys, runs
 from practice import course, models
 from shared_schemas.problems import ErrorCode
 from shared_schemas.runs import RunStatus
@@ -134,8 +133,7 @@ def _started(step: models.ChainStep, *, request_key: str | None = None) -> Run:
     chain = step.chain
     key = f"practice-chain:{chain.pk}:{step.kind}:{step.task_id or ''}:{step.round}"
     if request_key:
-        # A digest: a key may be as long as a run's own, and hold what another key is made of.
-        key = f"practice-chain-request:{hashlib.sha256(request_key.encode()).hexdigest()}"
+        key = request_keys.of_runs("practice-chain-request", request_key)
     about = {"module_id": chain.module_id, "count": chain.count}
     if step.task_id:
         about = {"task_id": step.task_id}

@@ -5,9 +5,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from mandate.api import bodies, pages, people, runs
+from mandate.api import attachments, bodies, pages, people
 from mandate.selectors import comparisons as selectors
-from mandate.services import comparisons
+from mandate.services import comparisons, request_keys
 from shared_schemas import comparisons as wire
 
 
@@ -32,7 +32,7 @@ class Comparisons(APIView):
             models_=asked.models,
             by=people.person(request),
             name=asked.name,
-            idempotency_key=runs.idempotency_key(request),
+            idempotency_key=request_keys.read(request.headers),
         )
         started = comparison.runs.order_by("created_at", "id").values_list("pk", flat=True)
         created = wire.ComparisonCreated(comparison_id=comparison.pk, run_ids=list(started))
@@ -50,12 +50,8 @@ class Export(APIView):
     """`/api/agents/comparisons/{id}/figures.csv`."""
 
     def get(self, request: Request, comparison_id: int) -> HttpResponse:
-        name = f"comparison-{comparison_id}.csv"
-        return HttpResponse(
-            selectors.as_csv(_described(request, comparison_id)),
-            content_type="text/csv; charset=utf-8",
-            headers={"Content-Disposition": f'attachment; filename="{name}"'},
-        )
+        text = selectors.as_csv(_described(request, comparison_id))
+        return attachments.csv(f"comparison-{comparison_id}", text)
 
 
 def _described(request: Request, comparison_id: int) -> wire.Comparison:

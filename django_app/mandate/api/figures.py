@@ -8,7 +8,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from mandate import exceptions
-from mandate.api import people
+from mandate.api import attachments, people
 from mandate.selectors import performance, prompts, tables
 from shared_schemas import figures as wire
 from shared_schemas import prompts as prompt_wire
@@ -30,14 +30,14 @@ class Models(APIView):
     """`/api/agents/figures/models.csv`."""
 
     def get(self, request: Request) -> HttpResponse:
-        return _table("models", tables.as_csv(MODEL_COLUMNS, _models(request)))
+        return attachments.csv("models", tables.as_csv(MODEL_COLUMNS, _models(request)))
 
 
 class Prompts(APIView):
     """`/api/agents/figures/prompts.csv`."""
 
     def get(self, request: Request) -> HttpResponse:
-        return _table("prompts", tables.as_csv(PROMPT_COLUMNS, _prompts(request)))
+        return attachments.csv("prompts", tables.as_csv(PROMPT_COLUMNS, _prompts(request)))
 
 
 def _models(request: Request) -> list[wire.ModelFigures]:
@@ -61,11 +61,3 @@ def _since(request: Request) -> date | None:
             "The parameter 'since' is wrong.",
             [FieldProblem(pointer="/since", detail="It is a day, as 2026-11-30.")],
         ) from None
-
-
-def _table(name: str, text: str) -> HttpResponse:
-    return HttpResponse(
-        text,
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}.csv"'},
-    )

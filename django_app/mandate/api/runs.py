@@ -7,14 +7,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from mandate import conf, exceptions
+from mandate import conf
 from mandate.api import bodies, pages, people
 from mandate.selectors import results
 from mandate.selectors import runs as selectors
-from mandate.services import limits, runs
+from mandate.services import limits, request_keys, runs
 from shared_schemas import crashing, idempotency
 from shared_schemas import runs as wire
-from shared_schemas.problems import ErrorCode
 
 
 class Runs(APIView):
@@ -40,7 +39,7 @@ class Runs(APIView):
             thread_id=asked.thread_id,
             tools=asked.tools,
             limits=asked.limits,
-            idempotency_key=idempotency_key(request),
+            idempotency_key=request_keys.read(request.headers),
         )
         created = wire.RunCreated(run_id=run.pk, status=wire.RunStatus(run.status))
         replayed = {idempotency.REPLAYED_HEADER: "true"} if run.replayed else None
@@ -102,18 +101,3 @@ class Result(APIView):
 def _described(request: Request, run_id: uuid.UUID, *, status: int = 200) -> Response:
     run = selectors.find(run_id, user=request.user)
     return Response(selectors.describe(run).model_dump(mode="json"), status=status)
-
-
-def idempotency_key(request: Request) -> str | None:
-    """Return the key of a creating request, if it has one.
-
-    Raises:
-        RequestRefused: IDEMPOTENCY_KEY_MALFORMED.
-    """
-    header = request.headers.get(idempotency.HEADER)
-    if header is None:
-        return None
-    try:
-        return idempotency.parse(header)
-    except idempotency.MalformedKeyError as error:
-        raise exceptions.RequestRefused(ErrorCode.IDEMPOTENCY_KEY_MALFORMED, str(error)) from None

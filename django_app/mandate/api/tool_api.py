@@ -14,9 +14,8 @@ from pydantic import BaseModel
 from mandate import exceptions, tokens
 from mandate.api import bodies, problems
 from mandate.selectors import catalogue, results, usage
-from mandate.services import grants, refusals, sessions, tool_calls
+from mandate.services import grants, refusals, request_keys, sessions, tool_calls
 from shared_schemas import crashing, idempotency, tools
-from shared_schemas.problems import ErrorCode
 
 
 @csrf_exempt
@@ -75,7 +74,7 @@ def call_tool(request: HttpRequest, name: str) -> HttpResponse:
     token_hash = tokens.hash_run_token(_bearer(request))
     try:
         body = bodies.parse(request, tools.ToolCallRequest)
-        key = _key(request)
+        key = request_keys.read(request.headers, idempotency.parse_tool_call_key)
     except exceptions.RequestRefused as refusal:
         # Who is not believed learns nothing about the request.
         grants.read(token_hash)
@@ -90,16 +89,6 @@ def call_tool(request: HttpRequest, name: str) -> HttpResponse:
 
 def _bearer(request: HttpRequest) -> str:
     return tokens.bearer(request.headers.get("Authorization", ""))
-
-
-def _key(request: HttpRequest) -> str | None:
-    header = request.headers.get(idempotency.HEADER)
-    if header is None:
-        return None
-    try:
-        return idempotency.parse_tool_call_key(header)
-    except idempotency.MalformedKeyError as error:
-        raise exceptions.RequestRefused(ErrorCode.IDEMPOTENCY_KEY_MALFORMED, str(error)) from None
 
 
 def _answer(message: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> HttpResponse:

@@ -9,7 +9,7 @@ from django.db.models import Avg, Count, F, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from mandate import models
-from mandate.selectors import days, drafts, runs, verification
+from mandate.selectors import days, drafts, runs, shares, verification
 from shared_schemas import figures as wire
 from shared_schemas.runs import RunStatus
 
@@ -66,7 +66,7 @@ def _figures(
         runs=row["count"],
         completed=row["completed"],
         failed=row["failed"],
-        completion_rate=_share(row["completed"], row["failed"]),
+        completion_rate=shares.of(row["completed"], row["completed"] + row["failed"]),
         seconds=None if total is None else max(total.total_seconds(), 0) / held["count"],
         first_token=used.get("first"),
         tokens=round(used["tokens"] / used["count"]) if used.get("count") else None,
@@ -76,13 +76,9 @@ def _figures(
         verification_rate=checked.rate,
         approved=approved,
         rejected=rejected,
-        approval_rate=_share(approved, rejected),
+        approval_rate=shares.of(approved, approved + rejected),
         similarity=drafts.similarity(reviewed),
     )
-
-
-def _share(good: int, bad: int) -> float | None:
-    return round(good / (good + bad), 4) if good + bad else None
 
 
 def _held(seen: QuerySet[models.Run]) -> dict[_Key, dict[str, Any]]:

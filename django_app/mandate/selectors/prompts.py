@@ -7,7 +7,7 @@ from django.contrib.auth.models import AbstractUser, AnonymousUser
 from django.db.models import Count, Max, Q
 
 from mandate import models
-from mandate.selectors import drafts, runs, verification
+from mandate.selectors import drafts, runs, shares, verification
 from shared_schemas import prompts as wire
 from shared_schemas.runs import RunStatus
 
@@ -47,7 +47,6 @@ def _figures(
     row: Mapping[str, Any], reviewed: Mapping[str, Any], checked: verification.Checked
 ) -> wire.PromptFigures:
     approved, rejected = reviewed.get("approved", 0), reviewed.get("rejected", 0)
-    decided = approved + rejected
     return wire.PromptFigures(
         agent=row["agent__slug"],
         prompt_version=row["prompt_version"],
@@ -59,5 +58,5 @@ def _figures(
         approved=approved,
         rejected=rejected,
         similarity=drafts.similarity(reviewed),
-        approval_rate=round(approved / decided, 4) if decided else None,
+        approval_rate=shares.of(approved, approved + rejected),
     )

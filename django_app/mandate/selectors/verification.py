@@ -9,7 +9,7 @@ from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Cast
 
 from mandate import models
-from mandate.selectors import reviewing
+from mandate.selectors import reviewing, shares
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class Checked:
 
     @property
     def rate(self) -> float | None:
-        return None if self.verified is None or not self.drafts else round(self.verified / self.drafts, 4)
+        return None if self.verified is None else shares.of(self.verified, self.drafts)
 
 
 def by(runs: QuerySet[models.Run], *names: str) -> defaultdict[tuple[Any, ...], Checked]:

@@ -1,6 +1,5 @@
 """Gives the same work to several models."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +8,7 @@ from django.contrib.auth.models import AbstractUser
 from django.db import transaction
 
 from mandate import exceptions, models
-from mandate.services import runs
+from mandate.services import request_keys, runs
 from shared_schemas.problems import ErrorCode
 
 
@@ -33,8 +32,7 @@ def start(
     comparison = models.Comparison.objects.create(
         name=name or (agent if isinstance(agent, str) else agent.slug), started_by_id=by.pk
     )
-    # A digest: a key may be as long as a run's own, and end as another comparison's does.
-    key = idempotency_key and f"comparison:{hashlib.sha256(idempotency_key.encode()).hexdigest()}"
+    key = idempotency_key and request_keys.of_runs("comparison", idempotency_key)
     for number, model in enumerate(models_):
         with _told_of_the_models(f"/models/{number}"):
             run = runs.start(
