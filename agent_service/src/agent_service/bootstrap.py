@@ -25,7 +25,7 @@ from agent_service.engine import (
     throttling,
     worker,
 )
-from agent_service.events import log
+from agent_service.events import log, readers
 from agent_service.graphs import registry
 from agent_service.settings import Settings
 from agent_service.tools import client
@@ -51,6 +51,7 @@ class Services:
     assistants: assistants.Assistants
     queue: queue.RunQueue
     events: log.EventLog
+    readers: readers.Readers
     registry: registry.Registry
     checkpoints: checkpointing.Checkpoints
     worker: worker.Worker
@@ -127,6 +128,7 @@ async def open_services(
             assistants=assistants.Assistants(pool=pool, registry=graphs),
             queue=queue.RunQueue(pool=pool, limited=frozenset(limits)),
             events=events,
+            readers=readers.Readers(),
             registry=graphs,
             checkpoints=checkpoints,
             worker=worker.Worker(

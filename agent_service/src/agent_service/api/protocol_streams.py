@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Collection
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from importlib import resources
 from typing import Annotated, Any
@@ -18,7 +19,7 @@ from agent_service.api import payloads, repeating, streams
 from agent_service.api.dependencies import Follower, Reader, Services
 from agent_service.api.errors import Responses, problems_for
 from agent_service.engine import resumes, rows, run
-from agent_service.events import protocol, protocol_filter, sse, telling, threads
+from agent_service.events import protocol, protocol_filter, readers, sse, telling, threads
 
 router = APIRouter(tags=["protocol"], route_class=repeating.Route)
 
@@ -107,22 +108,42 @@ async def read(
     watches = wanted.watches and not since
     place = await (_what_goes_on(services, thread_id) if watches else _place(services, thread_id, since))
     translation: protocol.Translation | None = None
-    async for item in threads.read(services.events, thread_id, after=place, wanted=protocol.rows_for(wanted)):
-        row = item.item
-        if translation is None or translation.about.run_id != str(row.run_id):
-            about = await _about(services, row.run_id)
-            if about is None:
-                continue
-            translation = protocol.Translation(about=_read_about(about), wanted=wanted)
-        ending = None
-        if row.event == telling.END:
-            ended = await _about(services, row.run_id)
-            ending = _ending(ended)
-        for event in translation.events(row, ending):
-            if event.seq > since:
-                yield event
-        if ending is not None and watches and ended is not None and not ended["end_told"]:
-            await _tell_end(services, row.run_id)
+    with _counted(services, thread_id, place, wanted) as reader:
+        async for item in threads.read(
+            services.events, thread_id, after=place, wanted=protocol.rows_for(wanted)
+        ):
+            row = item.item
+            if translation is None or translation.about.run_id != str(row.run_id):
+                about = await _about(services, row.run_id)
+                if about is None:
+                    continue
+                translation = protocol.Translation(about=_read_about(about), wanted=wanted)
+            ending = None
+            if row.event == telling.END:
+                ended = await _about(services, row.run_id)
+                ending = _ending(ended)
+                if watches:
+                    await _before_an_end_is_told(services, thread_id, item.place, ended)
+            for event in translation.events(row, ending):
+                if event.seq > since:
+                    yield event
+            if reader is not None:
+                reader.pass_by(item.place)
+
+
+def _counted(
+    services: bootstrap.Services, thread_id: UUID, place: threads.Place, wanted: protocol_filter.Filter
+) -> AbstractContextManager[readers.Reader | None]:
+    return services.readers.reading(thread_id, place) if wanted.reads_ends else nullcontext()
+
+
+async def _before_an_end_is_told(
+    services: bootstrap.Services, thread_id: UUID, place: threads.Place, ended: dict[str, Any] | None
+) -> None:
+    # Both come before it is sent: who reads it may open the next stream, or start the next run, at once.
+    if ended is not None and not ended["end_told"]:
+        await _tell_end(services, ended["run_id"])
+    await services.readers.have_passed(thread_id, place)
 
 
 async def unannounced(services: bootstrap.Services, thread_id: UUID, ids: Collection[str]) -> set[str]:

@@ -28,6 +28,11 @@ class Filter:
         return self.channels == WATCHED and not self.namespaces
 
     @property
+    def reads_ends(self) -> bool:
+        """Tell whether this reads how runs end among other things."""
+        return "lifecycle" in self.channels and not self.channels <= WATCHED
+
+    @property
     def has_custom(self) -> bool:
         return any(channel.partition(":")[0] == ANY_CUSTOM for channel in self.channels)
 

@@ -6,6 +6,10 @@ import uuid
 
 import pytest
 
+from agent_service import bootstrap
+from agent_service.api import protocol_streams
+from agent_service.events import protocol_filter
+
 EVERYTHING = [
     "values",
     "updates",
@@ -157,6 +161,20 @@ async def test_an_idle_stream_shows_that_it_lives(http, thread_id, command):
 
     assert line == ": heartbeat"
     assert response.headers["cache-control"] == "no-store"
+
+
+async def test_an_end_is_kept_as_told_before_who_watches_reads_it(client, command, service, query, thread_id):
+    started = await command(thread_id, "run.start", assistant_id="echo", input={"text": "ada"})
+    await client.runs.join(thread_id, started["result"]["run_id"])
+    watched = protocol_filter.Filter(channels=protocol_filter.WATCHED)
+
+    async with bootstrap.open_services(service.settings) as services:
+        async for event in protocol_streams.read(services, uuid.UUID(thread_id), wanted=watched):
+            if is_over(json.loads(event.wire())):
+                break
+        kept = query("SELECT end_told FROM runs WHERE thread_id = %s", thread_id)
+
+    assert kept == [(True,)]
 
 
 async def test_a_stream_goes_on_with_the_next_run(http, thread_id, command):
