@@ -11,6 +11,7 @@ from langgraph.checkpoint.conformance.capabilities import Capability
 
 from agent_service import bootstrap, checkpointing
 from agent_service.engine import run
+from tests.agent_service import cancelling
 
 # What the PostgreSQL saver of LangGraph has; the other two it does not offer, and we do not use.
 CAPABILITIES = set(Capability) - {Capability.DELETE_FOR_RUNS, Capability.COPY_THREAD}
@@ -72,11 +73,7 @@ async def test_a_write_that_has_begun_ends_though_it_is_cancelled_twice(services
                 "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'checkpoints'::regclass"
             )
             waiting = await cursor.fetchone()
-        for _ in range(2):
-            writing.cancel()
-            await asyncio.sleep(0)
-        with pytest.raises(asyncio.CancelledError):
-            await writing
+        await cancelling.cancel_as_langgraph_does(writing)
 
     async with asyncio.timeout(20):
         while (found := await checkpoints.saver().aget_tuple(place)) is None:

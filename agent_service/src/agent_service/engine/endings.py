@@ -11,7 +11,7 @@ from shared_schemas.webhooks import RunEnded
 
 
 def values_of(ended: run.Run, outcome: run.Outcome, events: Sequence[tuple[str, str]] = ()) -> rows.Row:
-    """Return the parameters of `end_run` and `cancel_pending` that say what follows."""
+    """Return the parameters of `end_run` and `leave_run` that say what follows."""
     told = ended.webhook_url and webhooks.message(_webhook(ended))
     return log.ending_values(ended.run_id, events) | {
         "resting": outcome.thread_status,

@@ -62,7 +62,7 @@ class OwnJobs(Queries):
     """On the runs of jobs that were taken; what is missing is claimed when its job begins."""
 
     given_up: set[JobId]
-    """Jobs in hand whose runs others had, or are left to others."""
+    """Jobs in hand whose runs others had. Those that were cancelled are given up, too."""
 
     leaving: asyncio.Event
     """Set when nothing is written any more: what is in hand is taken over when its lease is over."""
@@ -151,7 +151,8 @@ class OwnJobs(Queries):
             return
         left = [entry for entry in job_status if entry[0].id not in self.leases.done]
         self.leases.done.difference_update(job.id for job, _, _ in job_status)
-        if given_up := [job.id for job, _, _ in left if job.id in self.given_up]:
+        given_up = [job.id for job, status, _ in left if status == "canceled" or job.id in self.given_up]
+        if given_up:
             await self._give_back(given_up)
             self.given_up.difference_update(given_up)
             left = [entry for entry in left if entry[0].id not in given_up]

@@ -165,9 +165,6 @@ class Worker:
             except exceptions.LeaseLost:
                 picked.given_up.add(job.id)
                 _log.warning("run.lease_lost")
-            except asyncio.CancelledError:
-                picked.given_up.add(job.id)
-                raise
 
     async def _see_through(self, claim: run.Claim) -> None:
         asked = claim.run
