@@ -17,7 +17,7 @@ import psycopg
 import structlog
 from psycopg_pool import PoolTimeout
 
-from agent_service import database
+from agent_service import database, http_client
 from shared_schemas import crashing, keys, signatures
 from shared_schemas.webhooks import RunEnded, Webhook
 
@@ -164,7 +164,7 @@ async def open_deliverer(
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[Deliverer]:
     """Open the one HTTP client for webhooks; it never follows a redirect."""
-    async with httpx.AsyncClient(
+    async with http_client.Client(
         transport=transport, timeout=ANSWER_WITHIN.total_seconds(), follow_redirects=False
     ) as http:
         deliverer = Deliverer(pool=pool, http=http, signing_key=signing_key)

@@ -13,10 +13,14 @@ from langchain_core.exceptions import ModelConnectionError, ModelTimeoutError
 from langchain_core.language_models import BaseChatModel
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
+from agent_service import http_client
+
 # The clients use the one or the other, depending on their version.
 _LIBRARIES = [importlib.import_module(name) for name in ("httpx", "httpx2") if importlib.util.find_spec(name)]
 _TOO_LATE = tuple(library.TimeoutException for library in _LIBRARIES)
 _BROKEN = tuple(library.TransportError for library in _LIBRARIES)
+
+_BROKE = "The connection to the provider broke."
 
 
 class Told(BaseChatModel):
@@ -47,4 +51,8 @@ def _told() -> Iterator[None]:
     except _TOO_LATE as error:
         raise ModelTimeoutError("The provider did not answer in time.") from error
     except _BROKEN as error:
-        raise ModelConnectionError("The connection to the provider broke.") from error
+        raise ModelConnectionError(_BROKE) from error
+    except AttributeError as error:
+        if not http_client.broke_at_once(error):
+            raise
+        raise ModelConnectionError(_BROKE) from error

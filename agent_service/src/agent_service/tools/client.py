@@ -22,7 +22,7 @@ import structlog
 import tenacity
 from pydantic import JsonValue, ValidationError
 
-from agent_service import exceptions
+from agent_service import exceptions, http_client
 from agent_service.tools import answers
 from shared_schemas import crashing, idempotency, json_values, keys, problems, tokens
 from shared_schemas.tools import MAX_BODY_BYTES, Limits, Session, SessionCreate, ToolCallAnswer, ToolSpec
@@ -68,7 +68,7 @@ async def open_client(
     answer_within: timedelta = timedelta(minutes=2),
 ) -> AsyncIterator["ToolClient"]:
     """Open the one HTTP client that all runs of this process share."""
-    async with httpx.AsyncClient(
+    async with http_client.Client(
         base_url=django_url,
         transport=transport,
         timeout=httpx.Timeout(answer_within.total_seconds(), connect=5),
