@@ -15,7 +15,7 @@ class UnexpectedAnswerError(Exception):
 
 
 async def rate(port: int, clients: Sequence[requests.Next], *, seconds: float) -> float:
-    """Return the answers per second that so many clients get at once."""
+    """Return the answers per second that so many clients get at once; each asks once at least."""
     started = time.perf_counter()
     counts = await asyncio.gather(*(_client(port, make, started + seconds) for make in clients))
     return sum(counts) / (time.perf_counter() - started)
@@ -25,7 +25,7 @@ async def _client(port: int, make: requests.Next, until: float) -> int:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     count = 0
     try:
-        while time.perf_counter() < until:
+        while not count or time.perf_counter() < until:
             writer.write(make())
             await _answered(reader)
             count += 1

@@ -216,10 +216,11 @@ def test_the_pauses_grow_and_differ(topic, deliver, attempts, longest):
 
     deliver()
 
+    took = timezone.now() - before
     waits = [one.next_attempt_at - before for one in models.OutboxMessage.objects.all()]
     assert min(waits) >= timedelta(seconds=longest / 2)
-    assert min(waits) < timedelta(seconds=longest)
-    assert len({round(wait.total_seconds(), 3) for wait in waits}) == len(messages)
+    assert max(waits) < timedelta(seconds=longest) + took
+    assert len(set(waits)) == len(messages)
 
 
 def test_a_run_whose_webhook_never_came_is_pulled(submitted, agent_service):

@@ -19,6 +19,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 TRIALS = 8
 
 
+@pytest.fixture(autouse=True)
+def patience(settings):
+    """Whoever comes second waits for the first, however slow the machine is."""
+    settings.MANDATE = settings.MANDATE | {"LOCK_TIMEOUT": timedelta(seconds=60)}
+
+
 class Ask(tools.Schema):
     text: str = ""
 
