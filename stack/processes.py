@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -16,6 +17,9 @@ import psutil
 
 STOP_WITHIN = 20.0
 """Seconds that a process has to end after SIGTERM before it is killed."""
+
+_PORTS = iter(secrets.SystemRandom().sample(range(20_000, 32_768), 2_000))
+"""Linux gives none of them to who connects, or listens on any; each process has an order of its own."""
 
 LOG_TAIL = 40
 """Lines of a log that a failure shows."""
@@ -134,10 +138,16 @@ def kill(process: Process) -> None:
 
 
 def free_port() -> int:
-    """Return a port of the loopback address that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of the loopback address that nobody has, another one each time.
+
+    Raises:
+        ProcessError: there is none left.
+    """
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise ProcessError("There is no free port left.")
 
 
 def port_is_taken(port: int) -> bool:

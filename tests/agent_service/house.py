@@ -35,6 +35,7 @@ def settings(database_url, graphs, **changes):
         "django_url": "http://127.0.0.1:9",
         "graphs": graphs,
         "stream_heartbeat": timedelta(milliseconds=500),
+        "drain_timeout": timedelta(seconds=2),
         "port": 0,
     }
     return Settings(**given | changes)

@@ -262,9 +262,9 @@ async def test_a_worker_that_lost_its_run_writes_no_checkpoint(
     asleep = await open_execution(row)
     sleeping = asyncio.create_task(asleep.perform())
     await stage.reached.wait()
-    stage.go_on.set()
     await services.worker.leases.claim(row.run_id)
     before = await query("SELECT count(*) FROM checkpoints")
+    stage.go_on.set()
 
     with pytest.raises(exceptions.LeaseLost):
         await sleeping

@@ -1,19 +1,20 @@
+import asyncio
 import re
-import socket
 from pathlib import Path
 
 import httpx
 import pytest
 
 from agent_service.engine import metrics
+from stack import processes
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
+ENDED = 'mandate_agent_run_seconds_count{graph="plain",status="success"}'
 
 
 @pytest.fixture
 def port():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
+    return processes.free_port()
 
 
 @pytest.fixture
@@ -41,7 +42,10 @@ async def test_what_waits_works_and_parks_is_counted(services, worker, submissio
     await services.queue.submit(submission("plain", held.thread_id))
     await stage.reached.wait()
 
-    seen = await shown()
+    # Its end is told before it is counted.
+    async with asyncio.timeout(30):
+        while ENDED not in (seen := await shown()):
+            pass
     stage.go_on.set()
 
     assert seen["mandate_agent_database_up"] == 1
@@ -49,7 +53,7 @@ async def test_what_waits_works_and_parks_is_counted(services, worker, submissio
     assert seen['mandate_agent_runs{graph="plain",status="pending"}'] == 1
     assert seen["mandate_agent_threads_parked"] == 1
     assert seen["mandate_agent_runs_oldest_pending_seconds"] == 0
-    assert seen['mandate_agent_run_seconds_count{graph="plain",status="success"}'] == 1
+    assert seen[ENDED] == 1
     assert seen['mandate_agent_attempts_total{graph="gated"}'] == 1
     assert seen['mandate_agent_table_bytes{table="run_events"}'] > 0
 

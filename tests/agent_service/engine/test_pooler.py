@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from psycopg import conninfo
 
 from agent_service.engine import run
+from stack import processes
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
 
@@ -22,8 +22,7 @@ pytestmark = [
 
 @pytest.fixture
 def pooler_url(database_url, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = processes.free_port()
     known = conninfo.conninfo_to_dict(database_url)
     place = " ".join(f"{key}='{known[key]}'" for key in ("host", "port", "user", "password") if key in known)
     owner = Path(known["host"]).owner() if known.get("host", "").startswith("/") else "nobody"

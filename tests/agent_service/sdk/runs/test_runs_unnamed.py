@@ -61,8 +61,8 @@ async def test_the_runs_of_a_thread_are_cancelled_by_who_knows_no_id(client, thr
 
 
 async def held_up(connection):
-    """Wait until somebody waits for a lock."""
-    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    """Wait until somebody waits for a lock of this connection."""
+    waiting = "SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"
     async with asyncio.timeout(30):
         while (await connection.execute(waiting)).rowcount == 0:
             pass
