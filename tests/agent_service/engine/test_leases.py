@@ -1,5 +1,7 @@
 import asyncio
+import uuid
 from dataclasses import replace
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -103,6 +105,29 @@ async def test_a_released_run_waits_again_and_its_attempt_does_not_count(service
     assert (released.status, released.attempt, released.usage) == (run.RunStatus.PENDING, 0, used)
     assert await query("SELECT payload FROM pgqueuer") == [(row.run_id.bytes,)]
     assert await query("SELECT event FROM run_events ORDER BY seq") == [("metadata",), ("custom",)]
+
+
+async def release(lease, claim):
+    await lease.release(claim)
+
+
+async def postpone(lease, claim):
+    await lease.postpone(claim, pause=timedelta(0), values=None, used=(), events=())
+
+
+@pytest.mark.parametrize("give_back", [release, postpone])
+async def test_a_run_that_is_given_back_has_no_job_but_the_new_one(
+    services, submission, lease, query, give_back
+):
+    row = await services.queue.submit(submission())
+    manager = uuid.uuid4()
+    picked = "UPDATE pgqueuer SET status = 'picked', queue_manager_id = %s RETURNING id"
+    [(job_id,)] = await query(picked, manager)
+    claim = replace(await lease.claim(row.run_id), job=run.JobKey(job_id, manager))
+
+    await give_back(lease, claim)
+
+    assert await query("SELECT id > %s, status::text FROM pgqueuer", job_id) == [(True, "queued")]
 
 
 async def test_the_end_of_a_run_queues_the_next_one_of_its_thread(services, submission, lease, query):

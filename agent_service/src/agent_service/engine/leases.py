@@ -30,7 +30,7 @@ class Leases:
     prompts: Mapping[str, str] = field(default_factory=dict)
     """Versions of the graphs' prompts, for those that have any in files."""
     done: set[int] = field(default_factory=set)
-    """The jobs that went with the ends of their runs, until the queue asks."""
+    """The jobs that went when their runs ended or were given back, until the queue asks."""
 
     @property
     def stored_prompts(self) -> Jsonb:
@@ -96,8 +96,7 @@ class Leases:
             if checkpointing.is_fenced(error):
                 raise exceptions.LeaseLost(str(ended.run_id)) from error
             raise
-        if claim.job is not None:
-            self.done.add(claim.job.job_id)
+        self._forget_job(claim)
         return replace(ended, updated_at=ended_at, ended_at=ended_at)
 
     async def _write_end(self, values: rows.Row, checkpoints: Sequence[checkpointing.Statement]) -> datetime:
@@ -138,7 +137,8 @@ class Leases:
             await connection.execute(rows.QUERIES["lock_thread"], {"thread_id": claim.run.thread_id})
             row = await _held(connection, "release_run", claim, usage=rows.stored_usage(used))
             await log.keep(connection, claim.run.run_id, events)
-            await jobs.enqueue(connection, rows.run_from(row))
+            await _enqueue_again(connection, claim, row)
+        self._forget_job(claim)
 
     async def postpone(
         self,
@@ -160,7 +160,8 @@ class Leases:
             await log.keep(connection, claim.run.run_id, events)
             await rollbacks.note_state(connection, claim.run)
             await endings.stay(connection, claim.run, values)
-            await jobs.enqueue(connection, rows.run_from(row))
+            await _enqueue_again(connection, claim, row)
+        self._forget_job(claim)
 
     async def lanes(self) -> set[str]:
         """Return the lanes in which runs stand now, those of graphs that are no more limited among them."""
@@ -176,6 +177,10 @@ class Leases:
             for orphan in orphans:
                 await jobs.enqueue(connection, orphan)
         return [orphan.run_id for orphan in orphans]
+
+    def _forget_job(self, claim: run.Claim) -> None:
+        if claim.job is not None:
+            self.done.add(claim.job.job_id)
 
     async def _claimed(self, run_id: UUID) -> rows.Row | None:
         values = {"run_id": run_id, "worker": self.worker, "prompts": self.stored_prompts}
@@ -200,6 +205,13 @@ class Leases:
             cursor = await connection.execute(rows.QUERIES["contenders"], waiting)
             first = await cursor.fetchone()
             return first is not None and first["run_id"] == run_id
+
+
+async def _enqueue_again(connection: database.Connection, claim: run.Claim, row: rows.Row) -> None:
+    """Give a run another job in place of its own: one left behind would take the run from its next worker."""
+    if claim.job is not None:
+        await connection.execute(rows.QUERIES["remove_job"], claim.job._asdict())
+    await jobs.enqueue(connection, rows.run_from(row))
 
 
 def _ending(claim: run.Claim, ended: run.Run) -> rows.Row:

@@ -80,6 +80,9 @@ RETURNING {run}, pg_notify('mandate_threads', thread_id::text), enqueue_run(run_
 -- name: enqueue_run
 SELECT enqueue_run(%(run_id)s, %(lane)s, %(priority)s, %(due)s)
 
+-- name: remove_job
+DELETE FROM pgqueuer WHERE id = %(job_id)s AND queue_manager_id = %(manager_id)s
+
 -- name: run_by_key
 SELECT {run} FROM runs WHERE owner = %(owner)s AND idempotency_key = %(key)s
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
@@ -152,6 +152,8 @@ class Worker:
             assert job.payload is not None
             run_id = UUID(bytes=job.payload)
             claim = await _persist(lambda: self.leases.claim(run_id))
+            if claim is not None:
+                claim = replace(claim, job=run.JobKey(job.id, picked.manager.queue_manager_id))
         if claim is None:
             return
         with structlog.contextvars.bound_contextvars(
