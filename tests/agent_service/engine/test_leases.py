@@ -1,7 +1,6 @@
 import asyncio
 import uuid
 from dataclasses import replace
-from datetime import timedelta
 
 import psycopg
 import pytest
@@ -10,6 +9,7 @@ from agent_service import exceptions
 from agent_service.engine import failures, leases, run
 from agent_service.events import log
 from shared_schemas.usage import ModelUsage
+from tests.agent_service.engine import giving_back
 
 SUCCESS = run.Outcome(status=run.RunStatus.SUCCESS, thread_status=run.ThreadStatus.IDLE)
 
@@ -107,15 +107,7 @@ async def test_a_released_run_waits_again_and_its_attempt_does_not_count(service
     assert await query("SELECT event FROM run_events ORDER BY seq") == [("metadata",), ("custom",)]
 
 
-async def release(lease, claim):
-    await lease.release(claim)
-
-
-async def postpone(lease, claim):
-    await lease.postpone(claim, pause=timedelta(0), values=None, used=(), events=())
-
-
-@pytest.mark.parametrize("give_back", [release, postpone])
+@pytest.mark.parametrize("give_back", giving_back.WAYS)
 async def test_a_run_that_is_given_back_has_no_job_but_the_new_one(
     services, submission, lease, query, give_back
 ):
@@ -123,7 +115,7 @@ async def test_a_run_that_is_given_back_has_no_job_but_the_new_one(
     manager = uuid.uuid4()
     picked = "UPDATE pgqueuer SET status = 'picked', queue_manager_id = %s RETURNING id"
     [(job_id,)] = await query(picked, manager)
-    claim = replace(await lease.claim(row.run_id), job=run.JobKey(job_id, manager))
+    claim = await lease.claim(row.run_id, job=run.JobKey(job_id, manager))
 
     await give_back(lease, claim)
 

@@ -9,6 +9,7 @@ import pytest
 from agent_service import exceptions
 from agent_service.engine import run
 from shared_schemas.problems import ErrorCode
+from tests.agent_service.engine import giving_back
 
 PATIENCE = 60
 """Seconds after which something hangs."""
@@ -66,15 +67,7 @@ async def test_short_attempts_add_up(open_services, start_worker, submission, en
     assert ended.status is run.RunStatus.TIMEOUT
 
 
-async def postpone(leases, claim):
-    await leases.postpone(claim, pause=timedelta(0), values=None, used=(), events=())
-
-
-async def release(leases, claim):
-    await leases.release(claim)
-
-
-@pytest.mark.parametrize("give_back", [postpone, release])
+@pytest.mark.parametrize("give_back", giving_back.WAYS)
 async def test_what_a_run_waits_does_not_count(services, submission, query, change, give_back):
     leases = services.worker.leases
     row = await services.queue.submit(submission())

@@ -36,12 +36,12 @@ class Leases:
     def stored_prompts(self) -> Jsonb:
         return Jsonb(dict(self.prompts))
 
-    async def claim(self, run_id: UUID) -> run.Claim | None:
-        """Take a run under a new epoch; nothing if it has ended."""
+    async def claim(self, run_id: UUID, *, job: run.JobKey | None = None) -> run.Claim | None:
+        """Take a run under a new epoch, for the job that asks for it; nothing if it has ended."""
         row = await self._claimed(run_id)
         if row is None and await self._comes_due(run_id):
             row = await self._claimed(run_id)
-        return None if row is None else claim_from(row)
+        return None if row is None else claim_from(row, job=job)
 
     async def note_beginning(self, claim: run.Claim) -> None:
         """Keep what undoing the run needs, before it writes its first word."""

@@ -179,12 +179,14 @@ class OwnJobs(Queries):
         )
         return [JobId(int(str(row["id"]))) for row in found]
 
+    def key_of(self, job: Job) -> run.JobKey:
+        """Return what names a job in this worker's hands."""
+        return run.JobKey(job.id, self.manager.queue_manager_id)
+
     def _claimed(self, row: rows.Row) -> Job:
         job = Job.model_validate(row["job"] | {"payload": row["job_payload"]})
         if row["run_id"] is not None:
-            self.claims[job.id] = leases.claim_from(
-                row, job=run.JobKey(job.id, self.manager.queue_manager_id)
-            )
+            self.claims[job.id] = leases.claim_from(row, job=self.key_of(job))
         return job
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
@@ -151,9 +151,7 @@ class Worker:
         if claim is None:
             assert job.payload is not None
             run_id = UUID(bytes=job.payload)
-            claim = await _persist(lambda: self.leases.claim(run_id))
-            if claim is not None:
-                claim = replace(claim, job=run.JobKey(job.id, picked.manager.queue_manager_id))
+            claim = await _persist(lambda: self.leases.claim(run_id, job=picked.key_of(job)))
         if claim is None:
             return
         with structlog.contextvars.bound_contextvars(
