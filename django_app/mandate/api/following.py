@@ -18,15 +18,14 @@ from django.db import connection
 from langgraph_sdk.schema import StreamPart
 
 from mandate import agent_client, exceptions, notifications
+from mandate.models.run import AT_WORK
 from mandate.selectors import runs as selectors
 from shared_schemas.problems import ErrorCode
-from shared_schemas.runs import RunStatus
 
 HEARTBEAT = 15
 """Seconds of silence until a comment is sent, and until the run is read again without having been told."""
 
 _RETRY = 2
-_AT_WORK = frozenset({RunStatus.PENDING, RunStatus.RUNNING})
 
 _INTERNAL = frozenset({"metadata", "end"})
 """About one segment, not about the run."""
@@ -145,7 +144,7 @@ class _Follower:
     def _news(self, *, while_streaming: bool = False) -> list[str]:
         """Return the status if it is new. An end, or a wait, is told after the last event that led to it."""
         current = self._run
-        ahead = while_streaming and current.status not in _AT_WORK
+        ahead = while_streaming and current.status not in AT_WORK
         if ahead or (
             self._told and (self._told.status, self._told.failure) == (current.status, current.failure)
         ):

@@ -12,7 +12,10 @@ from mandate.models.comparison import Comparison
 from shared_schemas.runs import RunStatus
 
 ENDED = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
-ACTIVE = (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.AWAITING_APPROVAL)
+AT_WORK = (RunStatus.PENDING, RunStatus.RUNNING)
+"""The agent service has the run in hand; a parked one waits for a person."""
+
+ACTIVE = (*AT_WORK, RunStatus.AWAITING_APPROVAL)
 
 LEGAL_MOVES: dict[str, frozenset[str]] = {
     RunStatus.PENDING: frozenset({RunStatus.RUNNING, *ENDED, RunStatus.AWAITING_APPROVAL}),

@@ -13,13 +13,11 @@ from asgiref.sync import async_to_sync
 from langgraph_sdk.schema import StreamPart
 
 from mandate import agent_client, exceptions, models
+from mandate.models.run import AT_WORK
 from shared_schemas import json_values
-from shared_schemas.runs import RunStatus
 
 SILENCE = 1
 """Seconds without an event after which a run at work has told all that there is by now; others end their stream."""
-
-_AT_WORK = frozenset({RunStatus.PENDING, RunStatus.RUNNING})
 
 PATIENCE = 8
 """Seconds for all of it."""
@@ -115,7 +113,7 @@ async def _read(run: models.Run) -> Writing:
                     thread_id=run.thread_id, agent_run_id=agent_run_id, acting_for=run.started_by
                 )
                 async with aclosing(parts):
-                    is_over = agent_run_id != run.agent_run_id or run.status not in _AT_WORK
+                    is_over = agent_run_id != run.agent_run_id or run.status not in AT_WORK
                     await _take_in(writing, parts, is_over=is_over)
     except (exceptions.DeliveryFailed, TimeoutError):
         writing.is_all = False

@@ -10,6 +10,7 @@ from django.db.models import Count, Min, Q, Sum
 from django.utils import timezone
 
 from mandate import models
+from mandate.models.run import ACTIVE, ENDED
 from shared_schemas.runs import RunStatus
 
 PERMISSIONS = ("mandate.view_run", "mandate.view_outboxmessage")
@@ -84,9 +85,7 @@ def figures(*, now: datetime | None = None) -> Figures:
 
 def _open() -> dict[str, Any]:
     rows = (
-        models.Run.objects.filter(
-            status__in=[RunStatus.PENDING, RunStatus.RUNNING, RunStatus.AWAITING_APPROVAL]
-        )
+        models.Run.objects.filter(status__in=ACTIVE)
         .order_by()
         .values("status")
         .annotate(count=Count("pk"), oldest=Min("updated_at"))
@@ -105,11 +104,10 @@ def _open() -> dict[str, Any]:
 def _ended(now: datetime) -> dict[str, Any]:
     midnight = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
     hour, today = Q(ended_at__gt=now - _HOUR), Q(ended_at__gte=midnight)
-    statuses = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
     counts: dict[str, Any] = {
         f"{name}_{status.value}": Count("pk", filter=within & Q(status=status))
         for name, within in (("hour", hour), ("day", Q(ended_at__gt=now - _DAY)))
-        for status in statuses
+        for status in ENDED
     }
     found = models.Run.objects.filter(ended_at__gt=min(now - _DAY, midnight)).aggregate(
         **counts,

@@ -17,10 +17,10 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from mandate import agent_client, conf, exceptions, models, notifications, threads
+from mandate.models.run import AT_WORK
 from mandate.services import approvals, outbox, outcomes, submissions
 from shared_schemas import crashing
 from shared_schemas.problems import ErrorCode
-from shared_schemas.runs import RunStatus
 
 logger = logging.getLogger(__name__)
 
@@ -222,7 +222,7 @@ def _late_runs(now: datetime) -> list[models.Run]:
         taken = list(
             models.Run.objects.filter(
                 Q(reconciled_at=None) | Q(reconciled_at__lt=late),
-                status__in=[RunStatus.PENDING, RunStatus.RUNNING],
+                status__in=AT_WORK,
                 agent_run_id__isnull=False,
                 updated_at__lt=late,
             ).select_for_update(skip_locked=True, no_key=True)[:_BATCH]

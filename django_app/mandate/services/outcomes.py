@@ -8,6 +8,7 @@ from typing import Any
 from django.db import transaction
 
 from mandate import agent_client, models
+from mandate.models.run import AT_WORK
 from mandate.selectors import catalogue
 from mandate.services import runs
 from shared_schemas import json_values
@@ -26,7 +27,7 @@ def apply(run_id: uuid.UUID, outcome: agent_client.Outcome) -> None:
     if run.status == RunStatus.CANCELLED:
         _keep(run, outcome)
         run.save()
-    elif run.status in {RunStatus.PENDING, RunStatus.RUNNING}:
+    elif run.status in AT_WORK:
         _keep(run, outcome)
         _end_segment(run, outcome)
 
@@ -35,7 +36,7 @@ def apply(run_id: uuid.UUID, outcome: agent_client.Outcome) -> None:
 def lose(run_id: uuid.UUID, *, segment: int) -> None:
     """Fail a run that the agent service does not know any more."""
     run = runs.locked(run_id)
-    if run.segment == segment and run.status in {RunStatus.PENDING, RunStatus.RUNNING}:
+    if run.segment == segment and run.status in AT_WORK:
         lost = Failure(code=ErrorCode.NOT_FOUND, message="The agent service does not know this run any more.")
         runs.move(run, RunStatus.FAILED, failure=lost)
 
