@@ -9,6 +9,9 @@ from pathlib import Path
 import hypothesis
 import psycopg
 import pytest
+import tenacity
+from django.db import OperationalError
+from django.db.backends.base.operations import BaseDatabaseOperations
 from psycopg import sql
 
 from stack import pytest_postgres
@@ -43,6 +46,20 @@ def _house(item: pytest.Item) -> Path | None:
     """Return the folder of a test whose folder is a package, and may have a house; the others mix."""
     folder = item.path.parent
     return folder if (folder / "__init__.py").exists() else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def flush_again() -> Iterator[None]:
+    """Empty the database once more if that lost a deadlock: a test's last webhook may still be at work in it."""
+    once_more = tenacity.retry(
+        retry=tenacity.retry_if_exception_type(OperationalError),
+        stop=tenacity.stop_after_attempt(5),
+        reraise=True,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        flush = BaseDatabaseOperations.execute_sql_flush
+        patch.setattr(BaseDatabaseOperations, "execute_sql_flush", once_more(flush))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -147,7 +147,7 @@ def test_the_agent_service_refuses_a_model_that_the_run_was_not_granted(
 
     with httpx.Client(base_url=both_sides[0].url, headers=headers, timeout=30, verify=False) as service:
         made = service.post(path, json=body).json()["run_id"]
-        service.get(f"{path}/{made}/join")
+        both_sides[1].passage.wait_for("POST", WEBHOOKS, holding=made)
         seen = service.get(f"{path}/{made}").json()
 
     assert (seen["status"], seen["error"]["code"]) == ("error", ErrorCode.UNKNOWN_MODEL)

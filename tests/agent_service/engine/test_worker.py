@@ -1,11 +1,12 @@
 import asyncio
 import itertools
 from collections import Counter
+from datetime import timedelta
 
 import psycopg
 from langgraph.types import interrupt
 
-from agent_service.engine import jobs, leases, run
+from agent_service.engine import jobs, leases, queue, run
 from shared_schemas.problems import ErrorCode
 
 KILL_CONNECTIONS = (
@@ -69,6 +70,40 @@ async def test_another_process_cancels_too(services, open_services, worker, subm
 
     ended = await end_of(row)
     assert ended.status is run.RunStatus.INTERRUPTED
+
+
+async def test_a_cancel_in_the_moment_of_the_claim_is_heard(services, worker, submission, stage):
+    told = asyncio.Event()
+    services.worker.listener.subscribe(queue.CANCEL_CHANNEL, lambda _: told.set())
+    row = await services.queue.submit(submission(after=timedelta(hours=1)))
+    claim = await services.worker.leases.claim(row.run_id)
+
+    await services.queue.cancel(row.run_id, thread_id=row.thread_id, owner=row.owner)
+    await told.wait()
+    await services.worker._see_through(claim)
+
+    ended = await services.repository.run(row.run_id, thread_id=row.thread_id, owner=row.owner)
+    thread = await services.repository.thread(row.thread_id, owner=row.owner)
+    assert (ended.status, thread.status) == (run.RunStatus.INTERRUPTED, run.ThreadStatus.IDLE)
+    assert stage.visits == []
+
+
+async def test_a_cancel_that_nobody_was_told_of_is_seen(
+    services, worker, submission, end_of, query, stage, database_url
+):
+    payload = run.Payload(input={"text": "hello"}, stream_modes=("custom",))
+    row = await services.queue.submit(submission("gated", payload=payload))
+    async for event in services.events.read(row.run_id):
+        if event.data == '"gate"':
+            break
+
+    await query("UPDATE runs SET cancel_action = 'interrupt' RETURNING 1")
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute(KILL_CONNECTIONS)
+    ended = await end_of(row)
+
+    assert ended.status is run.RunStatus.INTERRUPTED
+    assert stage.visits == ["first", "gate"]
 
 
 async def test_interrupt_makes_way_for_the_new_run(services, worker, submission, end_of, stage):

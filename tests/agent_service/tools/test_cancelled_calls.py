@@ -1,6 +1,7 @@
 """A node that fails has LangGraph cancel the calls of the others, more than once."""
 
 import asyncio
+import gc
 from contextlib import suppress
 from datetime import timedelta
 
@@ -77,3 +78,18 @@ async def test_a_client_that_closes_gives_up_what_nobody_waits_for(slow, calling
     await calling.drop_requests()
 
     assert not calling.underway
+
+
+async def test_a_request_that_fails_when_nobody_waits_any_more_is_no_fault_of_the_process(slow, calling):
+    faults = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context["message"]))
+    call = asyncio.create_task(calling.send("GET", "/", timeout=0.05))
+    await slow.reached.acquire()
+    await cancelling.cancel_as_langgraph_does(call)
+    [left] = calling.underway
+
+    await asyncio.wait([left])
+    del call, left
+    gc.collect()
+
+    assert faults == []

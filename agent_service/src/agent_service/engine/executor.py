@@ -153,7 +153,11 @@ class Execution:
         """Return the outcome of a run whose task was cancelled because somebody asked for its end."""
         await self._say_where("interrupted")
         snapshot = await self._snapshot()
-        stands = snapshot is not None and bool(snapshot.next)
+        if snapshot is not None:
+            stands = bool(snapshot.next)
+        else:
+            # Nobody looked: a worker before this one left it in the middle, or it rests as it did.
+            stands = self.claim.resumed or self.claim.found is run.ThreadStatus.INTERRUPTED
         status = run.ThreadStatus.INTERRUPTED if stands else run.ThreadStatus.IDLE
         used = await self._used(snapshot)
         return self._outcome(run.RunStatus.INTERRUPTED, status, snapshot, used=used)

@@ -163,6 +163,14 @@ class Leases:
             await _enqueue_again(connection, claim, row)
         self._forget_job(claim)
 
+    async def unwanted(self, run_ids: Sequence[UUID]) -> list[UUID]:
+        """Return those of these runs that somebody wants to end."""
+        if not run_ids:
+            return []
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(rows.QUERIES["unwanted"], {"run_ids": [*run_ids]})
+            return [row["run_id"] for row in await cursor.fetchall()]
+
     async def lanes(self) -> set[str]:
         """Return the lanes in which runs stand now, those of graphs that are no more limited among them."""
         async with self.pool.connection() as connection:

@@ -128,6 +128,9 @@ SET cancel_action = CASE WHEN cancel_action = 'rollback' THEN cancel_action ELSE
 WHERE run_id = %(run_id)s AND status = 'running'
 RETURNING {run}, pg_notify('mandate_cancels', run_id::text) AS notified
 
+-- name: unwanted
+SELECT run_id FROM runs WHERE run_id = ANY(%(run_ids)s) AND status = 'running' AND cancel_action IS NOT NULL
+
 -- name: still_pending
 SELECT FROM runs WHERE run_id = %(run_id)s AND status = 'pending' FOR UPDATE
 

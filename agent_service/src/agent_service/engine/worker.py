@@ -1,6 +1,7 @@
 """Takes runs from the queue and sees them through, whatever happens to it."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -41,6 +42,12 @@ WRITTEN_WITHIN = timedelta(seconds=4)
 """What a worker that stops gives its last writes while the database is away; then it leaves its runs to others."""
 
 ADOPT_EVERY = timedelta(seconds=30)
+
+UNWANTED_EVERY = timedelta(seconds=10)
+"""Between the times when a worker asks which of its runs are to stop, in case it was not told."""
+
+HEARD = 1000
+"""How many cancels of runs that it does not have a worker keeps in mind: it may just be about to have one."""
 
 # In a worker's methods `executor` is the field.
 Execution = executor.Execution
@@ -94,6 +101,12 @@ class Worker:
     metrics: metrics.Metrics
     housekeeping: housekeeping.Housekeeping
     working: dict[UUID, Work] = field(default_factory=dict, init=False)
+    heard: deque[UUID] = field(default_factory=lambda: deque(maxlen=HEARD), init=False)
+    """Runs that were cancelled while this worker did not have them in hand."""
+
+    deaf: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    """Set when a cancel may have been missed."""
+
     stopping: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     leaving: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     """Set after `stopping`, if what is in hand cannot be written down."""
@@ -146,6 +159,17 @@ class Worker:
                 if adopted := await self.leases.adopt_orphans():
                     _log.warning("runs.adopted", run_ids=[str(run_id) for run_id in adopted])
 
+    async def _stop_unwanted(self) -> None:
+        """Cancel what somebody wants to end, though nobody said so here."""
+        while True:
+            self.deaf.clear()
+            with suppress(*failures.PASSING):
+                for run_id in await self.leases.unwanted(list(self.working)):
+                    self._cancel(run_id)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(UNWANTED_EVERY.total_seconds()):
+                    await self.deaf.wait()
+
     async def _take_up(self, job: Job, picked: picking.OwnJobs) -> None:
         claim = picked.claims.pop(job.id, None)
         if claim is None:
@@ -181,6 +205,9 @@ class Worker:
         work = Work(execution=execution, task=asyncio.create_task(execution.perform()))
         pen.on_cancel, pen.on_lost = work.cancel, work.lose
         self.working[claim.run.run_id] = work
+        if claim.run.run_id in self.heard:
+            # It was cancelled after it was claimed, and before that was known here.
+            work.cancel()
         if self.stopping.is_set():
             execution.control.request_drain()
         try:
@@ -256,16 +283,27 @@ class Worker:
         _log.info("run.postponed", attempt=claim.run.attempt, seconds=failed.pause.total_seconds())
 
     def _on_cancel(self, run_id: str) -> None:
-        if work := self.working.get(UUID(run_id)):
+        self._cancel(UUID(run_id))
+
+    def _cancel(self, run_id: UUID) -> None:
+        if work := self.working.get(run_id):
             work.cancel()
+        else:
+            self.heard.append(run_id)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; then let each run reach the end of its superstep, and hand it on."""
         self.listener.subscribe(queue.CANCEL_CHANNEL, self._on_cancel)
+        self.listener.subscribe_to_gaps(self.deaf.set)
         async with asyncio.TaskGroup() as tasks:
             beside = [
                 tasks.create_task(work)
-                for work in (self.webhooks.run(), self._adopt(), self.housekeeping.run())
+                for work in (
+                    self.webhooks.run(),
+                    self._adopt(),
+                    self._stop_unwanted(),
+                    self.housekeeping.run(),
+                )
             ]
             taking = tasks.create_task(self._take())
             await stop.wait()

@@ -102,8 +102,14 @@ class ToolClient:
         """
         request = asyncio.create_task(self.http.request(method, path, **options))
         self.underway.add(request)
-        request.add_done_callback(self.underway.discard)
+        request.add_done_callback(self._is_done)
         return await asyncio.shield(request)
+
+    def _is_done(self, request: asyncio.Task[httpx.Response]) -> None:
+        self.underway.discard(request)
+        if not request.cancelled():
+            # Asked for, or asyncio logs an error that nobody waited for as a fault.
+            request.exception()
 
     async def drop_requests(self) -> None:
         """Give up what nobody waits for."""
