@@ -72,8 +72,9 @@ class Person:
         return self.chain(chain_id)
 
     def approvals(self, run_id: str) -> list[dict[str, Any]]:
-        page = self.http.get("/api/agents/approvals/", params={"status": "pending"}).raise_for_status().json()
-        return [approval for approval in page["results"] if approval["run_id"] == run_id]
+        asked = {"status": "pending", "run": run_id}
+        page = self.http.get("/api/agents/approvals/", params=asked).raise_for_status().json()
+        return page["results"]
 
     def decide(self, approval_id: str, decision: str = "approve", **more: Any) -> httpx.Response:
         return self.http.post(

@@ -8,7 +8,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,15 @@ ENDED = frozenset({"completed", "failed", "cancelled"})
 QUIET = 0.3
 """Seconds, as in `follow.js`: several events at once fetch the timeline once."""
 
+AWAY = 2.0
+"""Seconds, as in `follow.js`, until what Django could not give just now is asked for again."""
+
 STATUS = re.compile(rb'data-status="(\w+)"')
 LONGEST_PART = 2**22
+
+
+class UnavailableError(Exception):
+    """Django answered 503."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,20 +68,27 @@ class Page:
             await self._show(f"/agents/runs/{self.run_id}/timeline/")
 
     async def _show(self, path: str) -> None:
-        async with aclosing(self._get(path)) as parts:
-            html = b"".join([part async for part in parts])
-        self.shown = STATUS.search(html)[1].decode()
+        while True:
+            with suppress(UnavailableError):
+                async with aclosing(self._get(path)) as parts:
+                    html = b"".join([part async for part in parts])
+                self.shown = STATUS.search(html)[1].decode()
+                return
+            await asyncio.sleep(AWAY)
 
     async def _stream(self) -> AsyncGenerator[tuple[str, str]]:
         """Yield events; a stream that breaks is taken up again where it broke."""
         while True:
             headers = {"Last-Event-ID": self.events[-1][0]} if self.events else {}
-            async with aclosing(self._get(f"/api/agents/runs/{self.run_id}/events/", headers)) as parts:
-                async for event in _events(parts):
-                    if "id" in event:
-                        self.events.append((event["id"], event["data"]))
-                    if "data" in event:
-                        yield event["event"], event["data"]
+            with suppress(UnavailableError):
+                async with aclosing(self._get(f"/api/agents/runs/{self.run_id}/events/", headers)) as parts:
+                    async for event in _events(parts):
+                        if "id" in event:
+                            self.events.append((event["id"], event["data"]))
+                        if "data" in event:
+                            yield event["event"], event["data"]
+                continue
+            await asyncio.sleep(AWAY)
 
     async def _get(self, path: str, headers: dict[str, str] | None = None) -> AsyncGenerator[bytes]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=LONGEST_PART)
@@ -83,6 +97,8 @@ class Page:
             lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
             writer.write("\r\n".join([*lines, "", ""]).encode())
             head = await reader.readuntil(b"\r\n\r\n")
+            if head.startswith(b"HTTP/1.1 503"):
+                raise UnavailableError
             assert head.startswith(b"HTTP/1.1 200"), head
             is_chunked = b"transfer-encoding: chunked" in head.lower()
             async with aclosing(_chunks(reader) if is_chunked else _rest(reader)) as parts:

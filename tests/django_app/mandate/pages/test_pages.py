@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 import pytest
 from django.contrib.auth.models import Permission
 from django.contrib.staticfiles import finders
+from django.db import OperationalError, connection
 from django.urls import reverse
 
 from mandate import models, testing
@@ -356,3 +357,18 @@ def test_an_approval_that_is_edited_runs_what_the_person_wrote(send, user):
     first.refresh_from_db()
     second.refresh_from_db()
     assert (first.active, second.active) == (False, True)
+
+
+def away(*_):
+    raise OperationalError("couldn't get a connection after 10.00 sec")
+
+
+def test_a_page_whose_database_does_not_answer_says_so_and_when_to_ask_again(page, start):
+    run = start()
+
+    with connection.execute_wrapper(away):
+        response = page("mandate-run-timeline", run.pk)
+
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    assert response.headers["Content-Security-Policy"] == safety.POLICY
+    assert "The database does not answer" in response.content.decode()
