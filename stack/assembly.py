@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from stack import postgres, processes, services, state
+from stack import interrupts, postgres, processes, services, state
 
 Say = Callable[[str], None]
 """Tells the person at the terminal what happens."""
@@ -70,7 +70,8 @@ def running(layout: services.Layout, folder: state.Folder, say: Say) -> Iterator
         _start(layout, folder, started, say)
         yield started
     except BaseException:
-        stop(folder, started)
+        with interrupts.deaf():
+            stop(folder, started)
         raise
 
 
@@ -92,8 +93,9 @@ def _start(layout: services.Layout, folder: state.Folder, started: list[processe
         say("no provider key is set: a scripted model server answers, what it says is written beforehand")
     for name, command, env, cwd in _commands(layout):
         say(f"starting {name}")
-        started.append(processes.start(name, command, env=env, cwd=cwd, log_folder=folder.logs))
-        state.keep_running(folder, started, ports)
+        with interrupts.held():
+            started.append(processes.start(name, command, env=env, cwd=cwd, log_folder=folder.logs))
+            state.keep_running(folder, started, ports)
     addresses = {
         "models": f"http://127.0.0.1:{layout.model_port}/ok",
         "django": f"{layout.django_url}/ok",

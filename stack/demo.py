@@ -1,23 +1,19 @@
 """`make demo`: one job once, as a person would do it over REST, with every step shown."""
 
-import contextlib
 import os
-import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import httpx
 import psycopg
 
-from stack import assembly, job, jobs, processes, services, state
+from stack import assembly, interrupts, job, jobs, processes, services, state
 
 FOLDER = state.Folder(path=services.ROOT / ".mandate" / "demo")
 
 JOB_WITHIN, JOB_WITH_PROVIDER_WITHIN = 120.0, 900.0
 """Seconds that the job may take."""
-
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DemoError(Exception):
@@ -32,7 +28,7 @@ def demo(folder: state.Folder = FOLDER, environment: Mapping[str, str] = os.envi
     """
     do = jobs.chosen(environment)
     folder.make()
-    with state.locked(folder) as ours, _interruptible():
+    with state.locked(folder) as ours, interrupts.interruptible():
         if not ours:
             raise assembly.StackError("Another `make demo` is at work here; wait for it.")
         steps = Steps()
@@ -45,10 +41,10 @@ def demo(folder: state.Folder = FOLDER, environment: Mapping[str, str] = os.envi
             with assembly.running(layout, folder, steps.say) as started:
                 summary = _do(do, layout, login, steps, started)
                 steps.say("stopping everything")
-                with _deaf():
+                with interrupts.deaf():
                     assembly.stop(folder, started)
         finally:
-            with _deaf():
+            with interrupts.deaf():
                 assembly.stop_database(folder)
     print(summary, flush=True)
 
@@ -104,29 +100,3 @@ def _layout(databases: assembly.Databases, folder: state.Folder, providers: Sequ
         providers=providers,
         catalogue=services.catalogue(),
     )
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let a hang-up of the terminal and `kill` end it as Ctrl-C does: nothing is left running."""
-    before = {number: signal.signal(number, _interrupt) for number in _ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _deaf() -> Iterator[None]:
-    """Go on stopping, however often we are told to stop."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _interrupt(number: int, _: object) -> None:
-    raise KeyboardInterrupt(signal.Signals(number).name)
