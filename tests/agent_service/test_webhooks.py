@@ -3,7 +3,9 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import httpx
+import psycopg
 import pytest
+from psycopg import conninfo
 
 from agent_service import database, webhooks
 from shared_schemas import keys, signatures
@@ -196,6 +198,24 @@ async def test_another_address_is_not_left_alone_with_it(deliverer, answers, rec
         await _send(connection, url="http://other.test/")
 
         assert await deliverer.deliver_due() == 1
+
+
+async def test_an_answer_that_cannot_be_noted_ends_nothing_and_the_message_comes_back(
+    deliverer, ended, received, row, database_url
+):
+    hurried = conninfo.make_conninfo(database_url, options="-c lock_timeout=10ms")
+    async with (
+        database.open_pool(hurried, min_size=1, max_size=1, patience=timedelta(seconds=5)) as deliverer.pool,
+        await psycopg.AsyncConnection.connect(database_url) as holder,
+    ):
+        await holder.execute("LOCK TABLE webhook_attempts")
+
+        tried = await deliverer.deliver_due()
+
+    waiting = await row()
+    assert (tried, len(received)) == (1, 1)
+    assert waiting["delivered_at"] is None
+    assert timedelta(0) < waiting["delay"] <= webhooks.HOLD
 
 
 async def _send(connection, url=URL):

@@ -94,8 +94,16 @@ class Deliverer:
         due = await self._all("take", hold=HOLD, limit=BATCH_SIZE)
         async with asyncio.TaskGroup() as deliveries:
             for message in due:
-                deliveries.create_task(self._deliver(message))
+                deliveries.create_task(self._try(message))
         return len(due)
+
+    async def _try(self, message: dict[str, Any]) -> None:
+        """Deliver a message; one whose answer cannot be noted comes back when its hold is over."""
+        try:
+            await self._deliver(message)
+        except database.AWAY:
+            # Met here: a task group would end the other deliveries by it, and hand on a group that nobody expects.
+            log.warning("webhooks.database_away", webhook_id=str(message["webhook_id"]), exc_info=True)
 
     async def _deliver(self, message: dict[str, Any]) -> None:
         crashing.point("webhook.before_post")
