@@ -24,9 +24,15 @@ def _give_up(message: models.OutboxMessage) -> None:
 @outbox.topic(runs.SUBMIT, give_up=_give_up)
 @outbox.topic(runs.RESUME, give_up=_give_up)
 def submit(message: models.OutboxMessage) -> None:
-    """Submit a segment; one that was cancelled, or is known to have arrived, needs nothing."""
+    """Submit a segment; one that was cancelled, or is known to have arrived, needs nothing.
+
+    One that was cancelled in a worker's hands, before its submission was answered, is asked for by its key: the
+    cancel comes behind, and needs the agent service's id.
+    """
     run, payload = _run_of(message), message.payload
-    if run.is_ended or run.segment != payload["segment"] or run.agent_run_id is not None:
+    if run.segment != payload["segment"] or run.agent_run_id is not None:
+        return
+    if run.is_ended and not _is_left_at_work(run, message):
         return
     agent_run_id = agent_client.submit(
         run,
@@ -46,6 +52,12 @@ def cancel(message: models.OutboxMessage) -> None:
     run = _run_of(message)
     if run.agent_run_id is not None:
         agent_client.cancel(run, run.agent_run_id)
+
+
+def _is_left_at_work(run: models.Run, message: models.OutboxMessage) -> bool:
+    """Tell whether a worker took a cancelled run's segment up, though nobody was told that it had arrived."""
+    begun = run.sessions.filter(created_at__gte=message.created_at)
+    return run.status == RunStatus.CANCELLED and begun.exists()
 
 
 def _run_of(message: models.OutboxMessage) -> models.Run:

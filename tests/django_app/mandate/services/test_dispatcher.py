@@ -8,9 +8,10 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from mandate import exceptions, models, notifications
-from mandate.services import dispatcher, outbox, runs
+from mandate.services import dispatcher, outbox, runs, sessions
 from shared_schemas.problems import ErrorCode
 from shared_schemas.runs import RunStatus
+from shared_schemas.tools import SessionCreate
 
 pytestmark = pytest.mark.django_db
 
@@ -160,6 +161,21 @@ def test_a_run_cancelled_before_its_delivery_is_never_submitted(start, agent_ser
 
     assert agent_service.runs == []
     assert not models.OutboxMessage.objects.exclude(status=Status.DELIVERED).exists()
+
+
+def test_a_run_cancelled_before_its_submission_was_answered_is_stopped_if_a_worker_has_it(
+    submitted, agent_service, deliver
+):
+    run, fake_run = submitted
+    models.Run.objects.update(agent_run_id=None)
+    outbox.redeliver(models.OutboxMessage.objects.get())
+    sessions.open_or_renew(SessionCreate(run_id=run.pk, thread_id=str(run.thread_id), epoch=1))
+    runs.cancel(run.pk)
+
+    deliver()
+
+    assert agent_service.cancelled == [fake_run.run_id]
+    assert len(agent_service.runs) == 1
 
 
 def test_a_projects_own_message_is_delivered_by_its_topic(topic, deliver):
