@@ -207,7 +207,18 @@ def _failed(message: models.OutboxMessage, reason: str, *, permanent: bool) -> N
         logger.error("outbox.dead message=%s topic=%s reason=%s", message.pk, message.topic, reason)
     message.save()
     if message.status == _Status.DEAD:
-        outbox.give_up(message)
+        _give_up(message)
+
+
+def _give_up(message: models.OutboxMessage) -> None:
+    try:
+        with transaction.atomic():
+            outbox.give_up(message)
+    except _CONNECTION_LOST:
+        raise
+    except Exception:
+        # It would end the thread that delivers, and the next one that takes the same message.
+        logger.exception("outbox.not_given_up message=%s topic=%s", message.pk, message.topic)
 
 
 def _delay(attempts: int) -> timedelta:

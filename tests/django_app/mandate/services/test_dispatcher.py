@@ -178,6 +178,22 @@ def test_a_run_cancelled_before_its_submission_was_answered_is_stopped_if_a_work
     assert len(agent_service.runs) == 1
 
 
+def test_a_message_whose_loss_cannot_be_told_holds_up_no_other(topic, deliver, start, agent_service):
+    def refuse(message):
+        raise ZeroDivisionError("oops")
+
+    topic.failing = exceptions.DeliveryFailed(ErrorCode.UNAVAILABLE, "away", permanent=True)
+    outbox.topic("test.mail", give_up=refuse)(topic.deliver)
+    message = outbox.write("test.mail", key="mail-1", payload={})
+    start()
+
+    deliver()
+
+    message.refresh_from_db()
+    assert message.status == Status.DEAD
+    assert len(agent_service.runs) == 1
+
+
 def test_a_projects_own_message_is_delivered_by_its_topic(topic, deliver):
     outbox.write("test.mail", key="mail-1", payload={"to": "somebody"})
 
