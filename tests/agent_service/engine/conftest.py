@@ -77,6 +77,14 @@ class Stage:
             builder.add_edge(first, second)
         return builder
 
+    @staticmethod
+    def side_by_side(*nodes):
+        builder = StateGraph(State)
+        for name, node in nodes:
+            builder.add_node(name, node)
+            builder.add_edge(START, name)
+        return builder
+
 
 @pytest.fixture
 def stage():

@@ -3,6 +3,9 @@ import uuid
 
 import httpx
 import pytest
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
+from langgraph.config import get_stream_writer
 from langgraph.runtime import Runtime
 from pydantic import BaseModel
 
@@ -91,6 +94,38 @@ async def test_a_model_that_the_session_does_not_grant_is_refused(
     assert ended.error.code == "unknown_model"
     assert "'gpt-a'" in ended.error.message
     assert fake.effects == []
+
+
+async def test_no_node_of_a_run_works_on_that_was_lost_between_two_events(
+    open_services, start_worker, fake, mandated, graphs, stage
+):
+    async def lose(state):
+        await stage.reached.wait()
+        if not stage.go_on.is_set():
+            stage.go_on.set()
+            async with services.pool.connection() as connection:
+                await connection.execute("UPDATE runs SET epoch = nextval('run_epochs')")
+            await GenericFakeChatModel(messages=iter([AIMessage("yes")])).ainvoke("hello")
+            get_stream_writer()("What was used is kept with this.")
+            await asyncio.Event().wait()
+
+    async def stay(state):
+        stage.reached.set()
+        if not stage.go_on.is_set():
+            try:
+                await asyncio.Event().wait()
+            finally:
+                stage.visits.append("left")
+
+    graphs["losing"] = stage.side_by_side(("lose", lose), ("stay", stay))
+    services = await open_services(transport=httpx.ASGITransport(app=fake.app()))
+    await start_worker(services)
+    payload = run.Payload(input={}, stream_modes=("custom",))
+    row = await services.queue.submit(mandated("losing", payload=payload))
+
+    await services.events.ended(row.run_id)
+
+    assert stage.visits == ["left"]
 
 
 async def test_the_run_token_dies_with_the_run(services, worker, mandated, end_of, fake, stage):

@@ -3,7 +3,7 @@
 import asyncio
 import copy
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -200,9 +200,11 @@ class Execution:
             with usage.counted(self.counter):
                 assert self.saver is not None
                 try:
-                    async for name, text in self.reading.events(chunks):
-                        await self.shared.events.append(self.pen, name, text)
-                        await self._keep_usage()
+                    # Left to the collector, the graph's nodes would go on behind an error that is raised here.
+                    async with aclosing(self.reading.events(chunks)) as events:
+                        async for name, text in events:
+                            await self.shared.events.append(self.pen, name, text)
+                            await self._keep_usage()
                 except BaseException:
                     await self.saver.flush()
                     raise

@@ -1,8 +1,9 @@
 """What a graph streams, as a run's events."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.messages import BaseMessage, BaseMessageChunk
 from langchain_core.runnables import RunnableConfig
@@ -33,23 +34,24 @@ def graph_modes(asked: tuple[str, ...]) -> list[str]:
 
 def chunks(
     graph: registry.Graph, given: Any, config: RunnableConfig, *, asked: tuple[str, ...], **options: Any
-) -> AsyncIterator[Any]:
-    """Return what a graph streams in the modes that are asked for."""
+) -> AsyncGenerator[Any]:
+    """Return what a graph streams in the modes that are asked for; closing it ends the graph's nodes."""
     options["stream_mode"] = graph_modes(asked)
     if EVENTS in asked:
         return _with_events(graph, given, config, **options)
-    streamed: AsyncIterator[Any] = graph.astream(given, config, **options)
-    return streamed
+    return cast("AsyncGenerator[Any]", graph.astream(given, config, **options))
 
 
 async def _with_events(
     graph: registry.Graph, given: Any, config: RunnableConfig, **options: Any
-) -> AsyncIterator[Any]:
+) -> AsyncGenerator[Any]:
     """Yield what a graph streams, and under the mode `events` LangChain's events of everything in it."""
-    async for event in graph.astream_events(given, config, version="v2", **options):
-        if event["event"] == "on_chain_stream" and not event["parent_ids"]:
-            yield event["data"]["chunk"]
-        yield ((), EVENTS, event) if options["subgraphs"] else (EVENTS, event)
+    streamed = cast("AsyncGenerator[Any]", graph.astream_events(given, config, version="v2", **options))
+    async with aclosing(streamed) as events:
+        async for event in events:
+            if event["event"] == "on_chain_stream" and not event["parent_ids"]:
+                yield event["data"]["chunk"]
+            yield ((), EVENTS, event) if options["subgraphs"] else (EVENTS, event)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,19 +67,24 @@ class Reading:
 
     _partial: dict[str, BaseMessage] = field(default_factory=dict, init=False)
 
-    async def events(self, chunks: AsyncIterator[Any]) -> AsyncIterator[tuple[str, str]]:
-        """Yield each event's name and JSON."""
-        async for chunk in chunks:
-            namespace, mode, data = chunk if self.subgraphs else ((), *chunk)
-            if mode == VALUES and not namespace:
-                self._remember(data)
-            for name, content in self._named(mode, data):
-                text = encoding.dumps(content)
-                if name == VALUES and not namespace:
-                    known, self.known = self.known, None
-                    if text == known:
-                        continue
-                yield "|".join((name, *namespace)), text
+    async def events(self, chunks: AsyncGenerator[Any]) -> AsyncGenerator[tuple[str, str]]:
+        """Yield each event's name and JSON; the chunks are closed with it."""
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                for event in self._events_of(chunk):
+                    yield event
+
+    def _events_of(self, chunk: Any) -> Iterator[tuple[str, str]]:
+        namespace, mode, data = chunk if self.subgraphs else ((), *chunk)
+        if mode == VALUES and not namespace:
+            self._remember(data)
+        for name, content in self._named(mode, data):
+            text = encoding.dumps(content)
+            if name == VALUES and not namespace:
+                known, self.known = self.known, None
+                if text == known:
+                    continue
+            yield "|".join((name, *namespace)), text
 
     def _remember(self, values: Any) -> None:
         self.values = values
