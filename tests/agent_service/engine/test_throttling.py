@@ -79,6 +79,19 @@ async def test_tokens_beyond_the_estimate_are_charged_to_the_next_call(counting)
     assert counter.calls == 1
 
 
+async def test_what_earlier_calls_owe_is_not_forgiven_with_a_call_that_is_cancelled(counting):
+    _, throttle = counting(tokens_per_minute=100)
+    await throttle.admit("openai", tokens=100)
+    throttle.settle("openai", estimated=100, used=150)
+    waiting = asyncio.create_task(throttle.admit("openai", tokens=10))
+    await until_waiting(throttle)
+
+    waiting.cancel()
+    await asyncio.wait({waiting})
+
+    assert throttle._owed["openai"] == 50
+
+
 async def test_another_provider_does_not_wait(counting):
     counter, _throttle = counting(requests_per_minute=1)
     other = GenericFakeChatModel(messages=iter([AIMessage("yes")] * 3))

@@ -42,7 +42,13 @@ class Throttle:
                 await bucket.acquire()
             if rate.tokens_per_minute is not None:
                 bucket = self._tokens.setdefault(provider, AsyncLimiter(rate.tokens_per_minute, seconds))
-                await bucket.acquire(self._share(provider, tokens, most=rate.tokens_per_minute))
+                share = self._share(provider, tokens, most=rate.tokens_per_minute)
+                try:
+                    await bucket.acquire(share)
+                except asyncio.CancelledError:
+                    # What calls before this one took is owed still; this one takes nothing.
+                    self._owed[provider] += share - tokens
+                    raise
         finally:
             self.waiting[provider] -= 1
 
