@@ -19,7 +19,7 @@ from agent_service.api import payloads, repeating, streams
 from agent_service.api.dependencies import Follower, Reader, Services
 from agent_service.api.errors import Responses, problems_for
 from agent_service.engine import resumes, rows, run
-from agent_service.events import protocol, protocol_filter, readers, sse, telling, threads
+from agent_service.events import log, protocol, protocol_filter, readers, sse, telling, threads
 
 router = APIRouter(tags=["protocol"], route_class=repeating.Route)
 
@@ -187,21 +187,23 @@ async def _what_goes_on(services: bootstrap.Services, thread_id: UUID) -> thread
     Python's client takes the first end that it is told for the end of the run that it starts next. So who
     watches is not told of ends that somebody was told of before, unless nothing else comes: then of a failure.
     """
-    row = await _one(services, "current", thread_id=thread_id)
-    if row is None:
-        return threads.START
-    here, behind = threads.Place(row["ordinal"], 0), threads.Place(row["ordinal"] + 1, 0)
-    asks = row["status"] == run.RunStatus.SUCCESS and row["thread_status"] == run.ThreadStatus.INTERRUPTED
-    if row["unfinished"] or asks or not row["end_told"]:
-        return here
-    if row["status"] == run.RunStatus.SUCCESS:
-        return behind
+    # Heard before it is read: a run that is made meanwhile is not missed.
     with services.events.waiting(thread_id) as arrived:
-        try:
-            await asyncio.wait_for(arrived.wait(), PATIENCE.total_seconds())
-        except TimeoutError:
+        row = await _one(services, "current", thread_id=thread_id)
+        if row is None:
+            return threads.START
+        here, behind = threads.Place(row["ordinal"], 0), threads.Place(row["ordinal"] + 1, 0)
+        asks = row["status"] == run.RunStatus.SUCCESS and row["thread_status"] == run.ThreadStatus.INTERRUPTED
+        if row["unfinished"] or asks or not row["end_told"]:
             return here
-    return behind
+        if row["status"] == run.RunStatus.SUCCESS:
+            return behind
+        while await log.wait(arrived, patience=PATIENCE):
+            arrived.clear()
+            latest = await _one(services, "current", thread_id=thread_id)
+            if latest is None or latest["ordinal"] != row["ordinal"]:
+                return behind
+    return here
 
 
 async def _about(services: bootstrap.Services, run_id: UUID) -> dict[str, Any] | None:
