@@ -172,6 +172,19 @@ async def test_a_run_whose_job_is_gone_is_queued_again(services, submission, lea
     assert await query("SELECT payload FROM pgqueuer") == [(row.run_id.bytes,)]
 
 
+async def test_one_process_at_a_time_adopts(services, submission, lease, query):
+    row = await services.queue.submit(submission())
+    await query("DELETE FROM pgqueuer RETURNING id")
+    await query("UPDATE runs SET updated_at = now() - %s RETURNING 1", leases.ORPHANED_AFTER * 2)
+    async with services.pool.connection() as other, other.transaction():
+        await other.execute("SELECT pg_advisory_xact_lock(%s)", [leases.ADOPTION])
+        meanwhile = await lease.adopt_orphans()
+
+    afterwards = await lease.adopt_orphans()
+
+    assert (meanwhile, afterwards) == ([], [row.run_id])
+
+
 async def test_a_run_that_waits_behind_another_is_no_orphan(services, submission, lease, query):
     head = await services.queue.submit(submission())
     await services.queue.submit(submission(thread_id=head.thread_id))

@@ -17,6 +17,9 @@ from shared_schemas.usage import ModelUsage
 
 ORPHANED_AFTER = timedelta(seconds=30)
 
+ADOPTION = 7_263_541_909
+"""An advisory lock of a transaction: two who adopt at once would each queue the same run."""
+
 UNWANTED = "LS002"
 """The SQLSTATE by which `end_run` refuses a run that is to be taken back."""
 
@@ -178,8 +181,11 @@ class Leases:
             return {row["lane"] for row in await cursor.fetchall()}
 
     async def adopt_orphans(self) -> list[UUID]:
-        """Queue runs again that wait for a worker and have no job, however that came about."""
+        """Queue runs again that wait for a worker and have no job; nothing, if another process does it now."""
         async with self.pool.connection() as connection, connection.transaction():
+            cursor = await connection.execute(rows.QUERIES["take_turn"], {"lock": ADOPTION})
+            if await cursor.fetchone() is None:
+                return []
             cursor = await connection.execute(rows.QUERIES["orphans"], {"silence": ORPHANED_AFTER})
             orphans = [rows.run_from(row) for row in await cursor.fetchall()]
             for orphan in orphans:
