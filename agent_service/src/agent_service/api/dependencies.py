@@ -1,6 +1,8 @@
 """What endpoints ask for: the services, the caller with its scope, the idempotency key."""
 
 import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Depends, Header, Request, Security
@@ -54,10 +56,12 @@ async def _follower(request: Request, services: Services, caller: Reader) -> str
     )
 
 
-async def _follower_of_new(follower: Annotated[streams.Follower, Depends(_follower)]) -> streams.Follower:
-    # Before there is a run that nobody could follow.
-    follower.seats.check(follower.caller)
-    return follower
+async def _follower_of_new(
+    follower: Annotated[streams.Follower, Depends(_follower)],
+) -> AsyncIterator[streams.Follower]:
+    # Before there is a run that nobody could follow, and until the answer is over.
+    with follower.seats.kept(follower.caller):
+        yield replace(follower, has_seat=True)
 
 
 Follower = Annotated[streams.Follower, Depends(_follower)]

@@ -26,8 +26,9 @@ class Seats:
     _callers: Counter[str] = field(default_factory=Counter, init=False)
     _taken: int = field(default=0, init=False)
 
-    def check(self, caller: str) -> None:
-        """Refuse a caller one more.
+    @contextmanager
+    def kept(self, caller: str) -> Iterator[None]:
+        """Take one of a caller's for as long as the block lasts, whatever the answer will be about.
 
         Raises:
             RequestError: TOO_MANY_REQUESTS.
@@ -36,26 +37,39 @@ class Seats:
             raise _full(f"You have {self.per_caller} streams and waits open")
         if self._taken >= self.in_all:
             raise _full("This process has as many streams and waits open as it may")
+        self._add(caller, 1)
+        try:
+            yield
+        finally:
+            self._add(caller, -1)
 
     @contextmanager
-    def taken(self, subject: UUID, *, caller: str) -> Iterator[None]:
-        """Take one for as long as the block lasts.
+    def about(self, subject: UUID) -> Iterator[None]:
+        """Take one of a run's or thread's for as long as the block lasts.
 
         Raises:
             RequestError: TOO_MANY_REQUESTS.
         """
-        self.check(caller)
         if self._subjects[subject] >= self.per_subject:
             raise _full(f"{self.per_subject} streams and waits are open for this run or thread")
-        self._add(subject, caller, 1)
+        _count(self._subjects, subject, 1)
         try:
             yield
         finally:
-            self._add(subject, caller, -1)
+            _count(self._subjects, subject, -1)
 
-    def _add(self, subject: UUID, caller: str, number: int) -> None:
+    @contextmanager
+    def taken(self, subject: UUID, *, caller: str) -> Iterator[None]:
+        """Take one of both.
+
+        Raises:
+            RequestError: TOO_MANY_REQUESTS.
+        """
+        with self.kept(caller), self.about(subject):
+            yield
+
+    def _add(self, caller: str, number: int) -> None:
         self._taken += number
-        _count(self._subjects, subject, number)
         _count(self._callers, caller, number)
 
 

@@ -79,6 +79,8 @@ class Follower:
     seats: seats.Seats
     caller: str
     stopping: asyncio.Event
+    has_seat: bool = False
+    """One of the caller's is kept for the answer."""
 
     def events(
         self,
@@ -120,7 +122,8 @@ class Follower:
 
     def seated(self, answer: Following, subject: UUID) -> Following:
         """Let an answer count among those about a run or thread, and be dropped when nobody reads it."""
-        answer.seat = self.seats.taken(subject, caller=self.caller)
+        seat = self.seats.about(subject) if self.has_seat else self.seats.taken(subject, caller=self.caller)
+        answer.seat = seat
         answer.patience = self.services.settings.stream_patience
         return answer
 

@@ -7,6 +7,7 @@ import json
 import socket
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
 from tests.agent_service.sdk.runs import conftest
@@ -125,6 +126,20 @@ async def test_one_run_has_so_many_streams_and_no_more(client, http, thread_id):
     assert refused.json()["code"] == "too_many_requests"
     assert refused.headers["retry-after"]
     assert (await http.get(f"{path}/join")).status_code == 200
+
+
+async def test_a_run_that_nobody_could_follow_is_not_made(http, service, query, user):
+    with psycopg.connect(service.settings.database_url.get_secret_value()) as holder:
+        holder.execute("LOCK TABLE threads IN EXCLUSIVE MODE")
+        asked = {"assistant_id": "adding", "input": {}}
+        waits = [asyncio.create_task(http.post("/runs/wait", json=asked)) for _ in range(8)]
+        async with asyncio.timeout(20):
+            for refused in itertools.islice(asyncio.as_completed(waits), 3):
+                assert (await refused).status_code == 429
+
+    codes = sorted([(await wait).status_code for wait in waits])
+    assert codes == [200] * 5 + [429] * 3
+    assert query("SELECT count(*) FROM runs WHERE owner = %s", user) == [(5,)]
 
 
 def stall(service, token, path):
