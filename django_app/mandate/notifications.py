@@ -88,7 +88,7 @@ class Board:
         while True:
             try:
                 await self._listen()
-            except psycopg.OperationalError as error:
+            except psycopg.Error as error:
                 logger.warning("notifications.database_lost reason=%s", error)
                 await asyncio.sleep(1)
 

@@ -97,15 +97,32 @@ def keep_house(*, now: datetime | None = None) -> None:
 def reconcile(*, now: datetime) -> None:
     """Ask the agent service about the runs that it should have called about."""
     for run in _late_runs(now):
-        assert run.agent_run_id is not None
         try:
-            outcomes.apply(run.pk, agent_client.pull(run, run.agent_run_id))
+            _pull(run)
         except exceptions.DeliveryFailed as error:
-            if error.code == ErrorCode.NOT_FOUND:
-                outcomes.lose(run.pk, segment=run.segment)
-            elif not error.permanent:
-                logger.warning("run.not_pulled run=%s reason=%s", run.pk, error.detail)
-                return
+            logger.warning("run.not_pulled run=%s reason=%s", run.pk, error.detail)
+            return
+        except _CONNECTION_LOST:
+            raise
+        except Exception:
+            # The others do not wait for one whose end a project's receiver refuses.
+            logger.exception("run.not_reconciled run=%s", run.pk)
+
+
+def _pull(run: models.Run) -> None:
+    """Take over what became of a run.
+
+    Raises:
+        DeliveryFailed: the agent service does not answer.
+    """
+    assert run.agent_run_id is not None
+    try:
+        outcomes.apply(run.pk, agent_client.pull(run, run.agent_run_id))
+    except exceptions.DeliveryFailed as error:
+        if error.code == ErrorCode.NOT_FOUND:
+            outcomes.lose(run.pk, segment=run.segment)
+        elif not error.permanent:
+            raise
 
 
 def prune(*, now: datetime) -> None:

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from mandate import exceptions, models, notifications
+from mandate import exceptions, models, notifications, signals
 from mandate.services import dispatcher, outbox, runs, sessions
 from shared_schemas.problems import ErrorCode
 from shared_schemas.runs import RunStatus
@@ -263,6 +263,34 @@ def test_a_run_whose_webhook_never_came_is_pulled(submitted, agent_service):
 
     run.refresh_from_db()
     assert run.status == RunStatus.COMPLETED
+
+
+@pytest.fixture
+def refuse_end():
+    """Return a function by which a project refuses a run's end."""
+    refused = set()
+
+    def receive(run, **_):
+        if run.pk in refused:
+            raise ZeroDivisionError("oops")
+
+    signals.run_ended.connect(receive)
+    yield refused.add
+    signals.run_ended.disconnect(receive)
+
+
+def test_a_run_whose_end_a_receiver_refuses_holds_up_no_other(start, agent_service, deliver, refuse_end):
+    first, second = start(), start()
+    deliver()
+    for fake_run in agent_service.runs:
+        agent_service.finish(fake_run, {"result": 1})
+    refuse_end(first.pk)
+
+    dispatcher.keep_house(now=timezone.now() + timedelta(seconds=31))
+
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.status, second.status) == (RunStatus.PENDING, RunStatus.COMPLETED)
 
 
 def test_a_run_that_works_on_is_left_alone_and_not_asked_about_at_once_again(submitted, agent_service):
