@@ -119,8 +119,9 @@ def test_an_edit_may_be_written_as_json(open_page, ask, stack):
 def test_two_people_who_decide_at_once_see_one_decision(open_page, ask, stack):
     run_id, question = ask()
     readers = [open_page("author"), open_page("colleague")]
-    for reader, button in zip(readers, ("approve", "reject"), strict=True):
+    for reader in readers:
         reader.page.goto(question)
+    for reader, button in zip(readers, ("approve", "reject"), strict=True):
         reader.page.evaluate(
             "button => setTimeout(() => document.querySelector(`button[value=${button}]`).click(), 300)",
             button,
