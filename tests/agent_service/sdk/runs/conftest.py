@@ -46,7 +46,7 @@ def settings(make_database, migrated_database, receiver):
         cors_origins=(PAGE,),
         streams_per_run=3,
         streams_per_caller=5,
-        stream_patience=timedelta(seconds=3),
+        stream_patience=timedelta(seconds=10),
     )
 
 
