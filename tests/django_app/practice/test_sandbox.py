@@ -235,13 +235,13 @@ def test_a_solution_cannot_make_properties_hold():
     [
         pytest.param("result.missing", id="raises"),
         pytest.param("[0] * 10**10", id="eats memory"),
-        pytest.param("[1 for _ in iter(int, 1)]", id="loops"),
+        pytest.param("any(iter(int, 1))", id="loops"),
     ],
 )
 def test_a_property_that_cannot_be_checked_fails(holds):
     tests = [schemas.PropertyTest(input="shuffled([1])", holds=holds)]
 
-    verdict = sandbox.verify("def shuffled(values):\n    return values\n", tests, limits=SHORT)
+    verdict = sandbox.verify("def shuffled(values):\n    return values\n", tests)
 
     assert "could not be checked" in verdict.failures[0].message
 
