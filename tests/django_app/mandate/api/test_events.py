@@ -145,18 +145,19 @@ async def test_a_stream_tells_when_a_worker_begins(follow, submitted):
     assert _status(event) == RunStatus.RUNNING
 
 
-async def test_a_stream_outlives_its_connection(follow, start, cut_connections):
+async def test_a_stream_outlives_its_connection(follow, start, cut_connections, caplog):
     run = await in_database(start)
     stream = follow(run)
     await anext(stream)
     await in_database(_begin, run)
     await anext(stream)  # so the connection is there
 
-    cut = await in_database(cut_connections, "LISTEN%")
+    await in_database(cut_connections, "LISTEN%")
     await in_database(runs.cancel, run.pk)
     rest = [event async for event in stream]
 
-    assert cut == 1
+    # How many were cut says nothing: that of an earlier stream may still be on its way out.
+    assert caplog.text.count("notifications.database_lost") == 1
     assert [_status(event) for event in rest] == [RunStatus.CANCELLED]
 
 
