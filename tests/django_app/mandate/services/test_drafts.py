@@ -116,7 +116,7 @@ def test_a_review_outlives_the_run(write_draft, user):
     assert selectors.figures(review.agent)[0].model == "gpt"
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(20, func_only=True)
 def test_an_enormous_text_is_compared_in_a_moment(write_draft, user):
     task = write_draft()
     lines = [f"{number} {number}\n" for number in range(5_000)]
