@@ -46,7 +46,7 @@ def test_stopping_ends_the_children_too(start):
     processes.stop(process)
 
     assert process.running() is None
-    assert psutil.wait_procs([child], timeout=5) == ([child], [])
+    assert psutil.wait_procs([child], timeout=60) == ([child], [])
 
 
 def test_a_command_that_fails_shows_what_it_printed(tmp_path):

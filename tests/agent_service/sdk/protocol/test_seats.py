@@ -21,14 +21,14 @@ class Reader:
         self.headers = {"Authorization": f"Bearer {token}"}
 
     async def make_thread(self):
-        async with httpx.AsyncClient(headers=self.headers, verify=False) as http:
+        async with httpx.AsyncClient(headers=self.headers, verify=False, timeout=30) as http:
             return (await http.post(f"{self.url}/threads", json={})).json()["thread_id"]
 
     @contextlib.asynccontextmanager
     async def stream(self, thread_id):
         path = f"{self.url}/threads/{thread_id}/stream/events"
         async with (
-            httpx.AsyncClient(headers=self.headers, verify=False) as http,
+            httpx.AsyncClient(headers=self.headers, verify=False, timeout=30) as http,
             http.stream("POST", path, json={"channels": ["values"]}) as response,
         ):
             yield response

@@ -162,7 +162,7 @@ def test_a_dispatcher_ends_when_it_is_told_to(dispatcher):
     dispatcher.terminate()
 
     assert ready == "dispatcher: ready\n"
-    assert dispatcher.wait(10) == 0
+    assert dispatcher.wait(60) == 0
 
 
 @pytest.fixture

@@ -386,19 +386,19 @@ def test_a_committed_message_wakes_a_waiting_dispatcher(delivered, dispatching):
     with transaction.atomic():
         outbox.write("test.mail", key="mail-1", payload={})
 
-    assert delivered.get(timeout=5) == "mail-1"
+    assert delivered.get(timeout=60) == "mail-1"
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_dispatcher_outlives_its_connections(delivered, dispatching, cut_connections):
     outbox.write("test.mail", key="mail-1", payload={})
-    delivered.get(timeout=5)
+    delivered.get(timeout=60)
 
     cut_connections()
     outbox.write("test.mail", key="mail-2", payload={})
 
     # The first one may come again, if its delivery had not committed yet.
-    assert "mail-2" in iter(functools.partial(delivered.get, timeout=10), None)
+    assert "mail-2" in iter(functools.partial(delivered.get, timeout=60), None)
 
 
 def _deliver_and_close():
