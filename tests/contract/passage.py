@@ -35,9 +35,9 @@ class Passage:
             self._passed.clear()
 
     def wait_for(self, method, path, *, holding=""):
-        """Return the body of such a request once its answer has passed; `holding` is a part of it.
+        """Return the body of such a request once it was answered well; `holding` is a part of it.
 
-        What an earlier test began may still be told meanwhile.
+        What an earlier test began may still be told meanwhile, and what is refused for a moment comes again.
         """
         with self._changed:
             found = self._changed.wait_for(lambda: self._bodies(method, path, holding), TIMEOUT)
@@ -74,8 +74,10 @@ class Passage:
     def _note(self, request, answer):
         with self._changed:
             self.faults += self._api.faults(request, answer)
-            self._passed.append((request.method, request.url.path, request.content.decode(errors="replace")))
-            self._changed.notify_all()
+            if answer.is_success:
+                body = request.content.decode(errors="replace")
+                self._passed.append((request.method, request.url.path, body))
+                self._changed.notify_all()
 
 
 @contextlib.contextmanager
