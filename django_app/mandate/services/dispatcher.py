@@ -54,20 +54,22 @@ def run_due() -> int:
 
 
 def deliver_due() -> int:
-    """Deliver every message that is due, and return how many were tried."""
-    tried = 0
-    while deliver_next():
+    """Deliver every message that is due, each once, and return how many were tried."""
+    tried, began = 0, timezone.now()
+    while deliver_next(began=began):
         tried += 1
     return tried
 
 
-def deliver_next(*, now: datetime | None = None) -> bool:
+def deliver_next(*, began: datetime | None = None) -> bool:
     """Try the next due message, and return whether there was one.
 
+    One that failed since `began` may be due again, and is left to another time.
     The message stays locked meanwhile; what its delivery writes commits together with its new state.
     """
     with transaction.atomic():
-        message = _claim(now or timezone.now())
+        now = timezone.now()
+        message = _claim(now, began=began or now)
         if message is None:
             return False
         try:
@@ -191,11 +193,14 @@ def _deliver_when_woken(stopping: threading.Event) -> None:
                 listener.wait(_seconds_to_next())
 
 
-def _claim(now: datetime) -> models.OutboxMessage | None:
-    """Lock the next due message whose run has no earlier one open."""
+def _claim(now: datetime, *, began: datetime) -> models.OutboxMessage | None:
+    """Lock the next due message whose run has no earlier one open; not one that was tried since `began`."""
     pending = models.OutboxMessage.objects.filter(status=_Status.PENDING)
     earlier = pending.filter(run_id=OuterRef("run_id"), id__lt=OuterRef("id"))
-    due = pending.filter(~Exists(earlier), next_attempt_at__lte=now).order_by("next_attempt_at", "id")
+    untried = Q(attempts=0) | Q(next_attempt_at__lte=began)
+    due = pending.filter(~Exists(earlier), untried, next_attempt_at__lte=now).order_by(
+        "next_attempt_at", "id"
+    )
     return due.select_for_update(skip_locked=True).first()
 
 

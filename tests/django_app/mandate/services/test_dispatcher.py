@@ -216,6 +216,18 @@ def test_an_unexpected_error_delays_a_message_and_no_other(topic, deliver, start
     assert len(agent_service.runs) == 1
 
 
+def test_a_message_that_fails_is_tried_once_however_long_the_others_take(topic, deliver):
+    topic.failing = exceptions.DeliveryFailed(ErrorCode.UNAVAILABLE, "away")
+    failing = outbox.write("test.mail", key="mail-1", payload={})
+    outbox.topic("test.slow")(lambda _: _due_now())
+    outbox.write("test.slow", key="slow-1", payload={})
+
+    tried = deliver()
+
+    failing.refresh_from_db()
+    assert (tried, failing.attempts) == (2, 1)
+
+
 def test_what_a_failed_delivery_wrote_is_undone(topic, deliver, agent):
     def deliver_half(message):
         models.Comparison.objects.create(name="half", started_by=agent.user)
