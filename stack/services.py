@@ -22,6 +22,12 @@ PROVIDERS = tuple(MODELS)
 CATALOGUE = ROOT / "stack" / "models.json"
 """What runs may name, unless `MANDATE_MODELS` says otherwise; the prices are those of the providers' lists."""
 
+SERVE_DJANGO = (
+    *("-m", "uvicorn", "config.asgi:application"),
+    *("--lifespan", "off", "--no-access-log", "--timeout-keep-alive", "75"),
+)
+"""As its image does."""
+
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "SSL_CERT_FILE", "COVERAGE_PROCESS_START")
 
 
@@ -133,8 +139,7 @@ def manage(*arguments: str) -> list[str]:
 
 def django(layout: Layout) -> list[str]:
     """Return the command of Django's ASGI server; it runs in `DJANGO_APP`."""
-    serve = ("-m", "uvicorn", "config.asgi:application", "--host", "127.0.0.1", "--lifespan", "off")
-    return [sys.executable, *serve, "--port", str(layout.django_port), "--no-access-log"]
+    return [sys.executable, *SERVE_DJANGO, "--host", "127.0.0.1", "--port", str(layout.django_port)]
 
 
 def agent(*arguments: str) -> list[str]:

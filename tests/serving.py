@@ -5,6 +5,9 @@ import threading
 
 import uvicorn
 
+KEEP_ALIVE = 75
+"""Seconds that a connection may be idle; clients close theirs long before."""
+
 
 class ThreadedServer(uvicorn.Server):
     """Says when it is ready, or that it never will be."""
@@ -30,7 +33,13 @@ def serving(application, *, port=0, **options):
     """Serve meanwhile, at the address that is given."""
     server = ThreadedServer(
         uvicorn.Config(
-            application, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=5, **options
+            application,
+            port=port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=5,
+            timeout_keep_alive=KEEP_ALIVE,
+            **options,
         )
     )
     thread = threading.Thread(target=server.run)

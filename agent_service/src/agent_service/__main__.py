@@ -27,6 +27,9 @@ from shared_schemas import crashing, keys
 GRACE = 5
 """Seconds for answers that are being written when the service is told to stop; streams end at once."""
 
+KEEP_ALIVE = 75
+"""Seconds that a connection may be idle: longer than clients keep theirs, so that no request meets its closing."""
+
 
 class Server(uvicorn.Server):
     """Ends streams before it waits for their connections, and stops when the worker beside it fails."""
@@ -136,6 +139,7 @@ def _serve(options: argparse.Namespace) -> int:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=KEEP_ALIVE,
     )
     server = Server(config, application.state)
     try:

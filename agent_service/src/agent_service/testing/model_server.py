@@ -34,6 +34,9 @@ MODELS = (
 )
 FAULT_HEADER = "X-Scripted-Fault"
 
+KEEP_ALIVE = 75
+"""Seconds that a connection may be idle; clients close theirs long before."""
+
 
 class Control(scripts.Entry):
     """The body of `POST /control`."""
@@ -157,7 +160,13 @@ def base_urls(url: str) -> dict[str, str]:
 async def serving(server: ModelServer) -> AsyncIterator[str]:
     """Serve on a free port of this machine, and give the base URL that OpenAI's client needs; see `base_urls`."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(server.app(), log_level="critical", timeout_graceful_shutdown=1, lifespan="off")
+    config = uvicorn.Config(
+        server.app(),
+        log_level="critical",
+        timeout_graceful_shutdown=1,
+        timeout_keep_alive=KEEP_ALIVE,
+        lifespan="off",
+    )
     http = uvicorn.Server(config)
     async with asyncio.TaskGroup() as tasks:
         # The socket listens already: a request that comes early waits in its backlog.
@@ -222,6 +231,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
         port=options.port,
         log_level="warning",
         timeout_graceful_shutdown=1,
+        timeout_keep_alive=KEEP_ALIVE,
     )
 
 

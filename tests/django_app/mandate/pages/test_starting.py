@@ -79,6 +79,7 @@ def test_without_the_agent_service_the_page_says_so(client, user, agent):
 
     assert response.status_code == 503
     assert "does not answer" in response.content.decode()
+    assert "start.js" not in response.content.decode()
 
 
 SIZED = {"properties": {"count": {"type": "integer", "default": 3}}}
