@@ -7,6 +7,7 @@ the approval, the ledger's rows, the counts, and last what the tools themselves 
 
 import functools
 import hashlib
+import json
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
@@ -37,11 +38,13 @@ _CLAIM = """
     ), turn AS MATERIALIZED (
         SELECT pg_advisory_xact_lock_shared(%s) FROM patience
     ), held AS (
-        SELECT 1 FROM turn, mandate_run AS run
+        SELECT run.limits FROM turn, mandate_run AS run
         WHERE run.id = %s AND run.status = %s AND run.epoch = %s AND %s = ANY(run.tools)
         FOR SHARE OF run
+    ), claimed AS (
+        INSERT INTO mandate_toolcall ({columns}) SELECT {values} FROM held ON CONFLICT DO NOTHING RETURNING 1
     )
-    INSERT INTO mandate_toolcall ({columns}) SELECT {values} FROM held ON CONFLICT DO NOTHING
+    SELECT held.limits FROM held, claimed
 """
 
 _FINISH = """
@@ -116,7 +119,7 @@ def claim(call: models.ToolCall) -> bool:
     """Write a row unless its run may not call it any more, its key is taken or it repeats an earlier call.
 
     One statement locks the run, sees that it is still active, held by the same worker and allowed the tool,
-    and inserts.
+    and inserts. What the run may use is read with the lock.
     It waits for another transaction that is inserting the same, as long as the setting `LOCK_TIMEOUT` says.
     """
     fields = models.ToolCall._meta.concrete_fields  # noqa: SLF001 - Django's documented API
@@ -124,7 +127,11 @@ def claim(call: models.ToolCall) -> bool:
     with connection.cursor() as cursor:
         held = (runs.turn(call.run_id), call.run_id, RunStatus.RUNNING, call.epoch, call.tool)
         cursor.execute(_claim_sql(), [_patience(), *held, *values])
-        return bool(cursor.rowcount)
+        claimed = cursor.fetchone()
+    if claimed:
+        # They may have been changed since the call came in.
+        call.run.limits = json.loads(claimed[0])
+    return bool(claimed)
 
 
 def is_known(call: models.ToolCall) -> bool:

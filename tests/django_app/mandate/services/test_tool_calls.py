@@ -10,9 +10,10 @@ from django.test.utils import CaptureQueriesContext
 from pydantic import BaseModel
 
 from mandate import exceptions, models, testing, tools
-from mandate.services import runs
+from mandate.services import limits, runs
 from practice.models import Module, Task
 from shared_schemas.problems import ErrorCode
+from shared_schemas.runs import LimitsChange
 from shared_schemas.tools import ToolCallStatus
 
 pytestmark = pytest.mark.django_db
@@ -312,6 +313,22 @@ def test_a_run_that_is_cancelled_during_the_slow_step_gets_no_effect(start_run, 
     run = start_run(tool)
 
     assert refusal(tool, {}, run=run) == ErrorCode.RUN_NOT_ACTIVE
+    assert not Group.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_limit_that_is_lowered_during_the_slow_step_holds(start_run, declare, refusal, user):
+    def use(_context: tools.Context, _call: Ask, _prepared: models.Run) -> Text:
+        """Write."""
+        return Text(text=Group.objects.create(name="red").name)
+
+    def lower(context, _call):
+        return limits.change(context.run_id, LimitsChange(writes=0), by=user)
+
+    tool = declare(use, prepare=lower)
+    run = start_run(tool, writes=5)
+
+    assert refusal(tool, {}, run=run) == ErrorCode.LIMIT_SPENT
     assert not Group.objects.exists()
 
 
