@@ -130,12 +130,22 @@ def _pull(run: models.Run) -> None:
 def prune(*, now: datetime) -> None:
     """Delete what has been kept long enough: ended runs with their ledger, messages without a run, threads."""
     before = now - conf.settings().ledger_retention
-    while ended := list(models.Run.objects.filter(ended_at__lt=before).values_list("pk", flat=True)[:_BATCH]):
-        models.Run.objects.filter(pk__in=ended).delete()
+    while _delete_ended(before):
+        pass
     models.OutboxMessage.objects.filter(run=None, delivered_at__lt=before).delete()
     models.WebhookReceipt.objects.filter(run=None, received_at__lt=before).delete()
     if retention := conf.settings().checkpoint_retention:
         threads.delete_rested(before=now - retention)
+
+
+@transaction.atomic
+def _delete_ended(before: datetime) -> bool:
+    """Delete some of the runs that ended before a moment, and tell whether there were any."""
+    ended = models.Run.objects.filter(ended_at__lt=before)
+    # Held, and not those that are held: one that a person resumes in this moment has not ended any more.
+    going = list(ended.select_for_update(skip_locked=True).values_list("pk", flat=True)[:_BATCH])
+    models.Run.objects.filter(pk__in=going).delete()
+    return bool(going)
 
 
 def serve() -> None:

@@ -350,6 +350,23 @@ def test_old_runs_go_with_everything_of_theirs(parked):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_an_old_run_that_is_being_resumed_is_kept(submitted, agent_service, report):
+    run, fake_run = submitted
+    agent_service.fail(fake_run, ErrorCode.GRAPH_FAILED)
+    report(fake_run)
+    pruning = threading.Thread(target=_prune_and_close)
+
+    with transaction.atomic():
+        runs.resume(run.pk)
+        pruning.start()
+        # It waits for no run that somebody holds.
+        pruning.join(10)
+    pruning.join()
+
+    assert models.Run.objects.get().status == RunStatus.PENDING
+
+
+@pytest.mark.django_db(transaction=True)
 def test_two_dispatchers_deliver_a_message_once(topic):
     outbox.write("test.mail", key="mail-1", payload={})
     held, seen = threading.Event(), threading.Event()
@@ -416,5 +433,12 @@ def test_a_dispatcher_outlives_its_connections(delivered, dispatching, cut_conne
 def _deliver_and_close():
     try:
         dispatcher.deliver_next()
+    finally:
+        connection.close()
+
+
+def _prune_and_close():
+    try:
+        dispatcher.prune(now=timezone.now() + timedelta(days=31))
     finally:
         connection.close()
