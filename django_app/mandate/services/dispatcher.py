@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 import psycopg
 from django.db import InterfaceError, OperationalError, close_old_connections, connection, transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from mandate import agent_client, conf, exceptions, models, notifications, threads
@@ -98,10 +98,14 @@ def keep_house(*, now: datetime | None = None) -> None:
 
 def reconcile(*, now: datetime) -> None:
     """Ask the agent service about the runs that it should have called about."""
-    for run in _late_runs(now):
+    for _ in range(_BATCH):
+        run = _late_run(now)
+        if run is None:
+            return
         try:
             _pull(run)
         except exceptions.DeliveryFailed as error:
+            # The others come first the next time, should the answer have been about this one alone.
             logger.warning("run.not_pulled run=%s reason=%s", run.pk, error.detail)
             return
         except _CONNECTION_LOST:
@@ -258,17 +262,17 @@ def _delay(attempts: int) -> timedelta:
     return longest * random.uniform(0.5, 1)  # noqa: S311 - spreads load, guards nothing
 
 
-def _late_runs(now: datetime) -> list[models.Run]:
-    """Take the runs that are due to be asked about, so that no other dispatcher asks too."""
+def _late_run(now: datetime) -> models.Run | None:
+    """Take the run that was not asked about for the longest time, so that no other dispatcher asks too."""
     late = now - conf.settings().reconcile_after
     with transaction.atomic():
-        taken = list(
-            models.Run.objects.filter(
-                Q(reconciled_at=None) | Q(reconciled_at__lt=late),
-                status__in=AT_WORK,
-                agent_run_id__isnull=False,
-                updated_at__lt=late,
-            ).select_for_update(skip_locked=True, no_key=True)[:_BATCH]
-        )
-        models.Run.objects.filter(pk__in=[run.pk for run in taken]).update(reconciled_at=now)
-    return taken
+        due = models.Run.objects.filter(
+            Q(reconciled_at=None) | Q(reconciled_at__lt=late),
+            status__in=AT_WORK,
+            agent_run_id__isnull=False,
+            updated_at__lt=late,
+        ).order_by(F("reconciled_at").asc(nulls_first=True))
+        run = due.select_for_update(skip_locked=True, no_key=True).first()
+        if run is not None:
+            models.Run.objects.filter(pk=run.pk).update(reconciled_at=now)
+    return run

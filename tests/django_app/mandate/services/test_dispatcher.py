@@ -305,6 +305,22 @@ def test_a_run_whose_end_a_receiver_refuses_holds_up_no_other(start, agent_servi
     assert (first.status, second.status) == (RunStatus.PENDING, RunStatus.COMPLETED)
 
 
+def test_a_run_that_the_agent_service_cannot_tell_of_holds_up_no_other(start, agent_service, deliver):
+    for _ in range(3):
+        start()
+    deliver()
+    first, unreadable, last = agent_service.runs
+    for fake_run in agent_service.runs:
+        agent_service.finish(fake_run, {"result": 1})
+    del unreadable.body["metadata"]["mandate_segment"]
+
+    for seconds in (31, 41):
+        dispatcher.keep_house(now=timezone.now() + timedelta(seconds=seconds))
+
+    ended = models.Run.objects.filter(status=RunStatus.COMPLETED)
+    assert {str(run.agent_run_id) for run in ended} == {first.run_id, last.run_id}
+
+
 def test_a_run_that_works_on_is_left_alone_and_not_asked_about_at_once_again(submitted, agent_service):
     run, _ = submitted
     later = timezone.now() + timedelta(seconds=31)
