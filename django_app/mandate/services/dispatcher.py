@@ -108,9 +108,9 @@ def reconcile(*, now: datetime) -> None:
             # The others come first the next time, should the answer have been about this one alone.
             logger.warning("run.not_pulled run=%s reason=%s", run.pk, error.detail)
             return
-        except _CONNECTION_LOST:
-            raise
         except Exception:
+            if not connection.is_usable():
+                raise
             # The others do not wait for one whose end a project's receiver refuses.
             logger.exception("run.not_reconciled run=%s", run.pk)
 
@@ -250,9 +250,9 @@ def _give_up(message: models.OutboxMessage) -> None:
     try:
         with transaction.atomic():
             outbox.give_up(message)
-    except _CONNECTION_LOST:
-        raise
     except Exception:
+        if not connection.is_usable():
+            raise
         # It would end the thread that delivers, and the next one that takes the same message.
         logger.exception("outbox.not_given_up message=%s topic=%s", message.pk, message.topic)
 

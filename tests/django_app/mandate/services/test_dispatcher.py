@@ -4,7 +4,7 @@ import threading
 from datetime import timedelta
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from mandate import exceptions, models, notifications, signals
@@ -178,9 +178,15 @@ def test_a_run_cancelled_before_its_submission_was_answered_is_stopped_if_a_work
     assert len(agent_service.runs) == 1
 
 
-def test_a_message_whose_loss_cannot_be_told_holds_up_no_other(topic, deliver, start, agent_service):
+@pytest.fixture(params=[ZeroDivisionError("oops"), OperationalError("a lock was not to be had")], ids=repr)
+def fault(request):
+    """What a project's own code may raise."""
+    return request.param
+
+
+def test_a_message_whose_loss_cannot_be_told_holds_up_no_other(topic, deliver, start, agent_service, fault):
     def refuse(message):
-        raise ZeroDivisionError("oops")
+        raise fault
 
     topic.failing = exceptions.DeliveryFailed(ErrorCode.UNAVAILABLE, "away", permanent=True)
     outbox.topic("test.mail", give_up=refuse)(topic.deliver)
@@ -278,13 +284,13 @@ def test_a_run_whose_webhook_never_came_is_pulled(submitted, agent_service):
 
 
 @pytest.fixture
-def refuse_end():
+def refuse_end(fault):
     """Return a function by which a project refuses a run's end."""
     refused = set()
 
     def receive(run, **_):
         if run.pk in refused:
-            raise ZeroDivisionError("oops")
+            raise fault
 
     signals.run_ended.connect(receive)
     yield refused.add
