@@ -255,6 +255,10 @@ def _give_up(message: models.OutboxMessage) -> None:
             raise
         # It would end the thread that delivers, and the next one that takes the same message.
         logger.exception("outbox.not_given_up message=%s topic=%s", message.pk, message.topic)
+        if message.run_id is not None:
+            # Nobody else brings its run this news.
+            message.status, message.next_attempt_at = _Status.PENDING, timezone.now() + _LONGEST_DELAY
+            message.save()
 
 
 def _delay(attempts: int) -> timedelta:

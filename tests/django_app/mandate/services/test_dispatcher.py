@@ -285,7 +285,7 @@ def test_a_run_whose_webhook_never_came_is_pulled(submitted, agent_service):
 
 @pytest.fixture
 def refuse_end(fault):
-    """Return a function by which a project refuses a run's end."""
+    """The runs whose end a project refuses."""
     refused = set()
 
     def receive(run, **_):
@@ -293,7 +293,7 @@ def refuse_end(fault):
             raise fault
 
     signals.run_ended.connect(receive)
-    yield refused.add
+    yield refused
     signals.run_ended.disconnect(receive)
 
 
@@ -302,13 +302,30 @@ def test_a_run_whose_end_a_receiver_refuses_holds_up_no_other(start, agent_servi
     deliver()
     for fake_run in agent_service.runs:
         agent_service.finish(fake_run, {"result": 1})
-    refuse_end(first.pk)
+    refuse_end.add(first.pk)
 
     dispatcher.keep_house(now=timezone.now() + timedelta(seconds=31))
 
     first.refresh_from_db()
     second.refresh_from_db()
     assert (first.status, second.status) == (RunStatus.PENDING, RunStatus.COMPLETED)
+
+
+def test_a_run_whose_failure_a_receiver_refuses_fails_when_it_does_not(
+    start, agent_service, deliver, refuse_end
+):
+    agent_service.refusing = (422, ErrorCode.UNKNOWN_MODEL)
+    run = start()
+    refuse_end.add(run.pk)
+    deliver()
+    refuse_end.clear()
+    _due_now()
+
+    deliver()
+
+    run.refresh_from_db()
+    assert (run.status, run.error_code) == (RunStatus.FAILED, ErrorCode.SUBMISSION_FAILED)
+    assert models.OutboxMessage.objects.get().status == Status.DEAD
 
 
 def test_a_run_that_the_agent_service_cannot_tell_of_holds_up_no_other(start, agent_service, deliver):
