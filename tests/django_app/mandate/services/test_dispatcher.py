@@ -234,6 +234,18 @@ def test_a_message_that_fails_is_tried_once_however_long_the_others_take(topic, 
     assert (tried, failing.attempts) == (2, 1)
 
 
+def test_an_error_that_cannot_be_kept_delays_its_message_and_no_other(topic, deliver, start, agent_service):
+    topic.failing = OSError("no such file: \udcff\x00")
+    message = outbox.write("test.mail", key="mail-1", payload={})
+    start()
+
+    deliver()
+
+    message.refresh_from_db()
+    assert (message.status, message.last_error) == (Status.PENDING, "OSError: no such file: ?")
+    assert len(agent_service.runs) == 1
+
+
 def test_what_a_failed_delivery_wrote_is_undone(topic, deliver, agent):
     def deliver_half(message):
         models.Comparison.objects.create(name="half", started_by=agent.user)
