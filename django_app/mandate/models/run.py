@@ -17,6 +17,9 @@ AT_WORK = (RunStatus.PENDING, RunStatus.RUNNING)
 
 ACTIVE = (*AT_WORK, RunStatus.AWAITING_APPROVAL)
 
+ONE_ACTIVE = "mandate_run_thread"
+"""The constraint by which one run of a thread is active at a time."""
+
 LEGAL_MOVES: dict[str, frozenset[str]] = {
     RunStatus.PENDING: frozenset({RunStatus.RUNNING, *ENDED, RunStatus.AWAITING_APPROVAL}),
     RunStatus.RUNNING: frozenset({RunStatus.AWAITING_APPROVAL, *ENDED}),
@@ -138,7 +141,7 @@ class Run(models.Model):
             ),
             models.CheckConstraint(name="mandate_run_segment", condition=models.Q(segment__gte=1)),
             models.UniqueConstraint(
-                name="mandate_run_thread", fields=("thread_id",), condition=models.Q(status__in=[*ACTIVE])
+                name=ONE_ACTIVE, fields=("thread_id",), condition=models.Q(status__in=[*ACTIVE])
             ),
             models.UniqueConstraint(name="mandate_run_request", fields=("started_by", "idempotency_key")),
         ]

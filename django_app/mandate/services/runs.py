@@ -17,12 +17,13 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+import psycopg
 from django.contrib.auth.models import AbstractBaseUser, AbstractUser
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from mandate import exceptions, models, notifications, signals
-from mandate.models.run import ACTIVE, ENDED, LEGAL_MOVES
+from mandate.models.run import ACTIVE, ENDED, LEGAL_MOVES, ONE_ACTIVE
 from mandate.services import mandates, notes, outbox
 from shared_schemas import crashing, json_values
 from shared_schemas.problems import ErrorCode, Failure, FieldProblem
@@ -158,7 +159,6 @@ def cancel(run_id: uuid.UUID, *, by: AbstractBaseUser | None = None) -> models.R
     return run
 
 
-@transaction.atomic
 def resume(run_id: uuid.UUID, *, by: AbstractBaseUser | None = None) -> models.Run:
     """Let a failed run go on from where it stopped; `by` is the person who asked, if it was one.
 
@@ -169,6 +169,15 @@ def resume(run_id: uuid.UUID, *, by: AbstractBaseUser | None = None) -> models.R
         RequestRefused: ILLEGAL_TRANSITION; CONFLICT, the conversation has gone on without it;
             THREAD_BUSY, another run of the conversation is at work.
     """
+    try:
+        return _resume(run_id, by)
+    except IntegrityError as error:
+        _refuse_if_busy_by(error)
+        raise
+
+
+@transaction.atomic
+def _resume(run_id: uuid.UUID, by: AbstractBaseUser | None) -> models.Run:
     run = locked(run_id)
     if run.status != RunStatus.FAILED:
         raise exceptions.RequestRefused(
@@ -277,26 +286,33 @@ def _insert(run: models.Run) -> models.Run:
             payload = {"segment": run.segment, "graph": run.agent.graph, "input": run.input}
             outbox.write(SUBMIT, key=segment_key(run), payload=payload, run=run)
             crashing.point("start.before_commit")
-    except IntegrityError:
+    except IntegrityError as error:
         # Another connection was quicker: with the same key, or in the same conversation.
         if earlier := _repeated(run):
             return earlier
-        _refuse_if_busy(run)
+        _refuse_if_busy_by(error)
         raise
     crashing.point("start.after_commit")
     return run
 
 
-def _refuse_if_busy(run: models.Run) -> None:
-    others = models.Run.objects.filter(thread_id=run.thread_id, status__in=ACTIVE).exclude(pk=run.pk)
-    if others.exists():
-        raise exceptions.RequestRefused(
-            ErrorCode.THREAD_BUSY, "Another run of this conversation has not ended yet."
-        )
+def _refuse_if_busy_by(error: IntegrityError) -> None:
+    # Not looked up: by now the other run may have ended.
+    cause = error.__cause__
+    if isinstance(cause, psycopg.Error) and cause.diag.constraint_name == ONE_ACTIVE:
+        raise _busy() from None
+
+
+def _busy() -> exceptions.RequestRefused:
+    return exceptions.RequestRefused(
+        ErrorCode.THREAD_BUSY, "Another run of this conversation has not ended yet."
+    )
 
 
 def _check_nothing_followed(run: models.Run) -> None:
-    _refuse_if_busy(run)
+    others = models.Run.objects.filter(thread_id=run.thread_id, status__in=ACTIVE).exclude(pk=run.pk)
+    if others.exists():
+        raise _busy()
     later = models.Run.objects.filter(thread_id=run.thread_id, created_at__gt=run.created_at)
     if later.exists():
         raise exceptions.RequestRefused(

@@ -1,10 +1,12 @@
 """Laws of runs with several connections at once."""
 
+import contextlib
 import functools
 
 import pytest
+from django.db import connection, transaction
 
-from mandate import models
+from mandate import exceptions, models
 from mandate.services import dispatcher, runs, webhooks
 from shared_schemas.problems import ErrorCode
 from shared_schemas.runs import RunStatus
@@ -93,3 +95,51 @@ def test_many_dispatchers_deliver_each_message_once(at_once, start, agent_servic
 
     assert sum(tried) == len(started)
     assert len({fake_run.key for fake_run in agent_service.runs}) == len(agent_service.runs) == len(started)
+
+
+def test_a_conversation_that_goes_on_while_its_failed_run_is_resumed_is_busy(
+    submitted, agent_service, report, start, meanwhile
+):
+    run, fake_run = submitted
+    agent_service.fail(fake_run, ErrorCode.GRAPH_FAILED)
+    report(fake_run)
+    go_on = functools.partial(start, thread_id=run.thread_id)
+
+    with meanwhile('UPDATE "mandate_run"', go_on), pytest.raises(exceptions.RequestRefused) as refused:
+        runs.resume(run.pk)
+
+    assert refused.value.code is ErrorCode.THREAD_BUSY
+
+
+def test_a_conversation_that_was_busy_is_refused_though_its_run_has_ended_by_then(start, meanwhile):
+    first = start()
+    cancel = functools.partial(runs.cancel, first.pk)
+
+    with (
+        meanwhile("ROLLBACK TO", cancel),
+        transaction.atomic(),
+        pytest.raises(exceptions.RequestRefused) as refused,
+    ):
+        start(thread_id=first.thread_id)
+
+    first.refresh_from_db()
+    assert (first.status, refused.value.code) == (RunStatus.CANCELLED, ErrorCode.THREAD_BUSY)
+
+
+@pytest.fixture
+def meanwhile(at_once):
+    """Does something on another connection when ours is about to send a statement, once."""
+
+    @contextlib.contextmanager
+    def waiting_for(statement, task):
+        tasks = [task]
+
+        def watch(execute, sql, *rest):
+            if statement in sql and tasks:
+                at_once(tasks.pop())
+            return execute(sql, *rest)
+
+        with connection.execute_wrapper(watch):
+            yield
+
+    return waiting_for
