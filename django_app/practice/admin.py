@@ -55,9 +55,12 @@ class TaskAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the s
     actions = ("publish", "reject", "withdraw")
 
     def save_model(self, request: HttpRequest, obj: models.Task, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
-        if change:
-            drafts.keep_text(obj, by=_person(request))
-        super().save_model(request, obj, form, change)
+        if not change:
+            super().save_model(request, obj, form, change)
+            return
+        drafts.keep_text(obj, by=_person(request))
+        # Not the whole of it: an agent may have worked on the rest since it was read.
+        obj.save(update_fields=[*form.changed_data, "updated_at"])
 
     @admin.action(description="Publish verified tasks", permissions=["publish"])
     def publish(self, request: HttpRequest, queryset: QuerySet[models.Task]) -> None:

@@ -1,4 +1,5 @@
 import pytest
+from django.contrib.admin import site
 from django.urls import reverse
 
 from mandate import models as ledger
@@ -35,6 +36,20 @@ def test_an_editors_changes_are_told_from_the_agents_text(admin_client, admin_us
     assert (drafted.title, drafted.active) == ("Twice", True)
     assert (review.drafted["title"], review.published["title"]) == ("Double it", "Twice")
     assert (review.reviewed_by, list(review.difference)) == (admin_user, ["title"])
+
+
+def test_an_editors_changes_take_nothing_back_of_what_an_agent_does_meanwhile(rf, admin_user, drafted):
+    tasks, request = site.get_model_admin(models.Task), rf.post("/")
+    request.user = admin_user
+    fields = {"module": drafted.module_id, "title": "Twice", "text": drafted.text, "starting_code": ""}
+    form = tasks.get_form(request, drafted, change=True)(fields, instance=drafted)
+    changed = tasks.save_form(request, form, change=True)
+    services.set_solution(models.Task.objects.get(), "def double(number):\n    return number + number\n")
+
+    tasks.save_model(request, changed, form, change=True)
+
+    task = models.Task.objects.get()
+    assert (task.title, task.verified, "number + number" in task.solution) == ("Twice", False, True)
 
 
 def test_an_editor_rejects_a_draft(admin_client, drafted):
