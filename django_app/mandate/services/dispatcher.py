@@ -9,6 +9,8 @@ import logging
 import random
 import threading
 import time
+import uuid
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import psycopg
@@ -134,22 +136,31 @@ def _pull(run: models.Run) -> None:
 def prune(*, now: datetime) -> None:
     """Delete what has been kept long enough: ended runs with their ledger, messages without a run, threads."""
     before = now - conf.settings().ledger_retention
-    while _delete_ended(before):
-        pass
+    ended = list(models.Run.objects.filter(ended_at__lt=before).values_list("pk", flat=True))
+    for start in range(0, len(ended), _BATCH):
+        _delete_ended(ended[start : start + _BATCH], before)
     models.OutboxMessage.objects.filter(run=None, delivered_at__lt=before).delete()
     models.WebhookReceipt.objects.filter(run=None, received_at__lt=before).delete()
     if retention := conf.settings().checkpoint_retention:
         threads.delete_rested(before=now - retention)
 
 
-@transaction.atomic
-def _delete_ended(before: datetime) -> bool:
-    """Delete some of the runs that ended before a moment, and tell whether there were any."""
-    ended = models.Run.objects.filter(ended_at__lt=before)
-    # Held, and not those that are held: one that a person resumes in this moment has not ended any more.
-    going = list(ended.select_for_update(skip_locked=True).values_list("pk", flat=True)[:_BATCH])
-    models.Run.objects.filter(pk__in=going).delete()
-    return bool(going)
+def _delete_ended(run_ids: Sequence[uuid.UUID], before: datetime) -> None:
+    """Delete runs that have ended, and not been resumed; one that the project's own code keeps holds up no other."""
+    ended = models.Run.objects.filter(pk__in=run_ids, ended_at__lt=before)
+    try:
+        with transaction.atomic():
+            # Held, and not those that are held: one that a person resumes in this moment has not ended any more.
+            going = list(ended.select_for_update(skip_locked=True).values_list("pk", flat=True))
+            models.Run.objects.filter(pk__in=going).delete()
+    except Exception:
+        if not connection.is_usable():
+            raise
+        if len(run_ids) == 1:
+            logger.exception("run.not_pruned run=%s", run_ids[0])
+            return
+        for run_id in run_ids:
+            _delete_ended([run_id], before)
 
 
 def serve() -> None:

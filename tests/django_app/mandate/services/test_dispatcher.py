@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import OperationalError, connection, transaction
+from django.db.models.signals import pre_delete
 from django.utils import timezone
 
 from mandate import exceptions, models, notifications, signals
@@ -398,6 +399,25 @@ def test_old_runs_go_with_everything_of_theirs(parked):
     assert not models.Run.objects.exists()
     assert not models.ToolCall.objects.exists()
     assert models.OutboxMessage.objects.get().key == "mail-1"
+
+
+def test_an_old_run_that_the_project_keeps_holds_up_no_other(start, fault):
+    kept, other = start(), start()
+    for run in (kept, other):
+        runs.cancel(run.pk)
+    outbox.write("test.mail", key="mail-1", payload={})
+    models.OutboxMessage.objects.update(status=Status.DELIVERED, delivered_at=timezone.now())
+
+    def keep(instance, **_):
+        if instance.pk == kept.pk:
+            raise fault
+
+    pre_delete.connect(keep, sender=models.Run)
+    dispatcher.prune(now=timezone.now() + timedelta(days=31))
+    pre_delete.disconnect(keep, sender=models.Run)
+
+    assert models.Run.objects.get() == kept
+    assert not models.OutboxMessage.objects.filter(run=None).exists()
 
 
 @pytest.mark.django_db(transaction=True)
