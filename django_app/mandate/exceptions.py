@@ -22,9 +22,10 @@ class MandateError(Exception):
     """Base of every error this app raises on purpose."""
 
     def __init__(self, code: ErrorCode, detail: str) -> None:
-        super().__init__(detail)
+        # It is kept, and answered as JSON: what a project's own code says need not be fit for either.
+        self.detail = detail.replace("\x00", "").encode(errors="replace").decode()
+        super().__init__(self.detail)
         self.code = code
-        self.detail = detail
 
 
 class RequestRefused(MandateError):

@@ -115,6 +115,15 @@ def test_a_business_rule_refuses_and_nothing_is_kept(start_run, raising, error):
     assert (Group.objects.count(), models.ToolCall.objects.count()) == (0, 0)
 
 
+def test_a_refusal_is_told_whatever_text_is_in_it(start_run, raising, post_call):
+    tool = raising(ValidationError("Not a name: \udcff\x00"))
+
+    answer = post_call(start_run(tool), tool, {})
+
+    assert (answer.status_code, answer.json()["detail"]) == (422, "Not a name: ?")
+    assert models.RunNote.objects.get().data["detail"] == "Not a name: ?"
+
+
 def test_a_refused_call_may_be_sent_again_with_its_key(start_run, declare, refusal):
     def rename(_context: tools.Context, call: Ask) -> Text:
         """Name the only group."""
