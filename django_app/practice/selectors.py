@@ -73,7 +73,8 @@ def status_of(chain: models.Chain) -> RunStatus:
     if found == {RunStatus.PENDING}:
         return RunStatus.PENDING
     moving = {RunStatus.RUNNING if status is RunStatus.PENDING else status for status in found}
-    return next(status for status in _MOST_PRESSING if status in moving)
+    # Its steps go with their runs, which are not kept for ever.
+    return next((status for status in _MOST_PRESSING if status in moving), RunStatus.COMPLETED)
 
 
 def questions_of(chain: models.Chain) -> QuerySet[Approval]:

@@ -108,6 +108,16 @@ def test_a_chains_page_is_refreshed_while_something_may_change(client, send, sta
     assert ("data-live" in content) == is_live
 
 
+def test_a_chain_whose_runs_are_not_kept_any_more_is_over(client, send):
+    page = send().url
+    mandate_models.Run.objects.all().delete()
+
+    answers = [client.get(address) for address in (page, CHAINS)]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert "completed" in answers[0].content.decode()
+
+
 def test_other_peoples_chains_are_not_there(client, send, teacher):
     send()
     models.Chain.objects.update(started_by=get_user_model().objects.create_user("other"))
