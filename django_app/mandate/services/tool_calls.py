@@ -75,13 +75,14 @@ def _read(call: Call, grant: grants.Grant, tool: declaration.Tool) -> ToolCallAn
     arguments = effects.validate(tool, call.request.arguments)
     context = grant.context(tool)
     prepared = (effects.prepare(tool, context, arguments),) if tool.prepare else ()
-    ledger.count(grant.run, tool)
     with effects.guarded(tool, context), transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION READ ONLY")
         result = effects.perform(tool, context, arguments, *prepared)
         # Inside an outer transaction this ends the read-only part of it.
         transaction.set_rollback(True)
+    # Last, for one that failed counts as nothing.
+    ledger.count(grant.run, tool)
     return results.of_read(result)
 
 

@@ -285,6 +285,18 @@ def test_a_call_that_failed_spends_nothing(start_run, raising, add_tool, refusal
     assert testing.call_tool(add_tool, {"name": "red"}, run=run).status is ToolCallStatus.SUCCEEDED
 
 
+def test_a_reading_that_failed_spends_nothing(start_run, declare, refusal, list_tool):
+    def look(_context: tools.Context, _call: Ask) -> Text:
+        """Look for a group."""
+        return Text(text=Group.objects.get().name)
+
+    tool = declare(look, effect=tools.Effect.READ)
+    run = start_run(tool, list_tool, tool_calls=1)
+
+    assert refusal(tool, {}, run=run) == ErrorCode.REJECTED
+    assert testing.call_tool(list_tool, {}, run=run).status is ToolCallStatus.SUCCEEDED
+
+
 @pytest.fixture
 def prepared_tool(declare):
     """A tool with a slow step, and the list of what the step was asked."""
