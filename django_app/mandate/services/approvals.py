@@ -4,13 +4,15 @@ An approval runs its call in the transaction that records the decision, with exa
 were shown: both commit, or the question stays open. The order of locks is that of `services.ledger`.
 """
 
+import logging
 import uuid
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser
 from django.contrib.contenttypes.models import ContentType
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Model
 from django.utils import timezone
 from pydantic import JsonValue
@@ -24,6 +26,8 @@ from shared_schemas import crashing, json_values
 from shared_schemas.problems import ErrorCode
 from shared_schemas.runs import Decision, RunStatus
 from shared_schemas.tools import ToolCallAnswer, ToolCallStatus
+
+logger = logging.getLogger(__name__)
 
 Status = models.Approval.Status
 
@@ -77,14 +81,25 @@ def expire(now: datetime | None = None) -> int:
     """Close the questions that nobody answered in time; return how many."""
     moment = now or timezone.now()
     due = models.Approval.objects.filter(status=Status.PENDING, expires_at__lte=moment)
-    return sum(_expire(pk, run_id, moment) for pk, run_id in due.values_list("pk", "run_id"))
+    return sum(_by_itself(_expire, pk, run_id, moment) for pk, run_id in due.values_list("pk", "run_id"))
 
 
 def warn(now: datetime | None = None) -> int:
     """Tell of questions whose time is running out, each once; return how many."""
     moment = now or timezone.now()
     due = models.Approval.objects.filter(status=Status.PENDING, warned_at=None, warn_at__lte=moment)
-    return sum(_warn(approval, moment) for approval in due.select_related("tool_call"))
+    return sum(_by_itself(_warn, approval, moment) for approval in due.select_related("tool_call"))
+
+
+def _by_itself(act: Callable[..., bool], *about: Any) -> bool:
+    try:
+        return act(*about)
+    except Exception:
+        if not connection.is_usable():
+            raise
+        # The others do not wait for one that a project's receiver refuses, or that is deleted at that moment.
+        logger.exception("approval.not_looked_after approval=%s", about[0])
+        return False
 
 
 @transaction.atomic

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import OperationalError, connection, transaction
-from django.db.models.signals import pre_delete
+from django.db.models.signals import post_save, pre_delete
 from django.utils import timezone
 
 from mandate import exceptions, models, notifications, signals
@@ -387,6 +387,23 @@ def test_an_approval_that_nobody_decided_lets_its_run_go_on(parked):
 
     run.refresh_from_db()
     assert (run.status, run.segment) == (RunStatus.PENDING, 2)
+
+
+def test_a_question_that_a_receiver_refuses_to_close_holds_up_no_other(submitted, ask, fault):
+    run, _ = submitted
+    first, second = ask(run, "a"), ask(run, "b")
+
+    def refuse(instance, **_):
+        if instance.pk == first.pk:
+            raise fault
+
+    post_save.connect(refuse, sender=models.Approval)
+    dispatcher.keep_house(now=second.expires_at)
+    post_save.disconnect(refuse, sender=models.Approval)
+
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.status, second.status) == ("pending", "expired")
 
 
 def test_old_runs_go_with_everything_of_theirs(parked):
