@@ -62,6 +62,10 @@ class AgentAdmin(history.ModelAdmin):
     readonly_fields = ("user", "quality", "created_at", "updated_at")
     actions = ("pause", "let_work")
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[Any, ...]:
+        # A form that was opened before somebody paused it would take that back: only the actions do.
+        return (*super().get_readonly_fields(request, obj), *(("is_paused",) if obj else ()))
+
     @admin.display(description="What people made of its drafts")
     def quality(self, agent: models.Agent) -> str:
         if agent.pk is None:
@@ -74,8 +78,10 @@ class AgentAdmin(history.ModelAdmin):
         return "; ".join(lines) or "No draft has been reviewed."
 
     def save_model(self, request: HttpRequest, obj: models.Agent, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
-        if not change:
-            obj.user = agents.account(obj.slug)
+        if change:
+            obj.save(update_fields=[*form.changed_data, "updated_at"])
+            return
+        obj.user = agents.account(obj.slug)
         super().save_model(request, obj, form, change)
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:  # noqa: ARG002 - Django's signature
@@ -121,8 +127,15 @@ class ToolSwitchAdmin(history.ModelAdmin):
     readonly_fields = ("changed_by", "changed_at")
     actions = ("pause", "let_work")
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[Any, ...]:
+        # A form that was opened before somebody paused it would take that back: only the actions do.
+        return (*super().get_readonly_fields(request, obj), *(("is_paused",) if obj else ()))
+
     def save_model(self, request: HttpRequest, obj: models.ToolSwitch, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
         obj.changed_by_id = request.user.pk
+        if change:
+            obj.save(update_fields=[*form.changed_data, "changed_by", "changed_at"])
+            return
         super().save_model(request, obj, form, change)
 
     @admin.action(description="Pause: no agent may call it", permissions=["change"])

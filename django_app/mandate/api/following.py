@@ -30,6 +30,9 @@ _RETRY = 2
 _INTERNAL = frozenset({"metadata", "end"})
 """About one segment, not about the run."""
 
+_MAX_DIGITS = 10
+"""Of a segment's number."""
+
 _COMMENT = ": heartbeat\n\n"
 
 
@@ -50,7 +53,8 @@ class Position:
         if last_event_id is None:
             return cls()
         segment, _, event_id = last_event_id.partition("-")
-        if not (segment.isascii() and segment.isdigit() and event_id.isprintable() and event_id):
+        is_number = segment.isascii() and segment.isdigit() and len(segment) < _MAX_DIGITS
+        if not (is_number and event_id.isprintable() and event_id):
             raise exceptions.RequestRefused(
                 ErrorCode.INVALID_REQUEST, f"No event of a run has the id {last_event_id!r}."
             )

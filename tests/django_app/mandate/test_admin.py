@@ -315,6 +315,30 @@ def test_an_agent_is_paused_and_let_work_again(act, agent):
     assert (paused, agent.is_paused) == (True, False)
 
 
+def test_a_form_that_was_opened_before_a_pause_does_not_end_it(admin_client, act, agent):
+    fields = {"slug": agent.slug, "name": "Renamed", "graph": "g", "default_model": "m", "priority": "0"}
+    act("pause", agent)
+
+    admin_client.post(
+        reverse("admin:mandate_agent_change", args=[agent.pk]), fields | {"tools": "", "limits": "{}"}
+    )
+
+    agent.refresh_from_db()
+    assert (agent.name, agent.is_paused) == ("Renamed", True)
+
+
+def test_a_tools_form_that_was_opened_before_a_pause_does_not_end_it(admin_client, act, add_tool):
+    admin_client.post(reverse("admin:mandate_toolswitch_add"), {"tool": add_tool})
+    switch = models.ToolSwitch.objects.get()
+    act("pause", switch)
+
+    url = reverse("admin:mandate_toolswitch_change", args=[switch.pk])
+    admin_client.post(url, {"tool": add_tool, "reason": "Later."})
+
+    switch.refresh_from_db()
+    assert (switch.reason, switch.is_paused) == ("Later.", True)
+
+
 def test_a_tool_is_paused_and_let_work_again(admin_client, admin_user, act, add_tool):
     url = reverse("admin:mandate_toolswitch_add")
     admin_client.post(url, {"tool": add_tool, "is_paused": "on", "reason": "Too many groups."})

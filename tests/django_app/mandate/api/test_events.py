@@ -191,13 +191,12 @@ async def test_a_cancelled_run_ends_its_stream_without_the_agent_service(follow,
     assert [_status(event) for event in events] == [RunStatus.CANCELLED]
 
 
-async def test_a_strange_last_event_id_is_refused(async_client, user, submitted, problem_of):
+@pytest.mark.parametrize("last", ["latest", "9" * 5000 + "-1"], ids=["a word", "an enormous number"])
+async def test_a_strange_last_event_id_is_refused(async_client, user, submitted, problem_of, last):
     run, _ = submitted
     await async_client.aforce_login(user)
 
-    response = await async_client.get(
-        f"/api/agents/runs/{run.pk}/events/", headers={"Last-Event-ID": "latest"}
-    )
+    response = await async_client.get(f"/api/agents/runs/{run.pk}/events/", headers={"Last-Event-ID": last})
 
     assert problem_of(response) == (422, ErrorCode.INVALID_REQUEST)
 
