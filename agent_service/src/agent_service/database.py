@@ -141,6 +141,14 @@ def has_state(error: BaseException | None, state: str) -> bool:
     return False
 
 
+async def is_my_turn(connection: Connection, lock: int) -> bool:
+    """Take an advisory lock until the transaction ends, and tell whether it was free."""
+    cursor = await connection.execute("SELECT pg_try_advisory_xact_lock(%s) AS mine", (lock,))
+    row = await cursor.fetchone()
+    assert row is not None
+    return bool(row["mine"])
+
+
 async def patiently(read: Callable[[], Awaitable[T]]) -> T:
     """Repeat a read while PostgreSQL is away; at once after a connection that was killed in the middle."""
     pause = 0.0

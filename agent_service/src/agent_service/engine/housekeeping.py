@@ -67,7 +67,7 @@ class Housekeeping:
 
     async def _batch(self, name: str, age: timedelta) -> int:
         async with self.pool.connection() as connection, connection.transaction():
-            if not await _is_my_turn(connection):
+            if not await database.is_my_turn(connection, LOCK):
                 return 0
             cursor = await connection.execute(_QUERIES[name], {"age": age, "limit": BATCH})
             row = await cursor.fetchone()
@@ -77,7 +77,7 @@ class Housekeeping:
     async def _expire(self) -> int:
         kept: list[UUID] = []
         async with self.pool.connection() as connection, connection.transaction():
-            if not await _is_my_turn(connection):
+            if not await database.is_my_turn(connection, LOCK):
                 return 0
             cursor = await connection.execute(_QUERIES["expired_threads"], {"limit": BATCH})
             expired = await cursor.fetchall()
@@ -94,7 +94,7 @@ class Housekeeping:
 
     async def _prune(self) -> int:
         async with self.pool.connection() as connection, connection.transaction():
-            if not await _is_my_turn(connection):
+            if not await database.is_my_turn(connection, LOCK):
                 return 0
             cursor = await connection.execute(
                 _QUERIES["old_threads"], {"age": self.checkpoint_retention, "limit": BATCH}
@@ -103,13 +103,6 @@ class Housekeeping:
         for thread in old:
             await self.checkpoints.prune(thread["thread_id"])
         return len(old)
-
-
-async def _is_my_turn(connection: database.Connection) -> bool:
-    cursor = await connection.execute(_QUERIES["turn"], {"lock": LOCK})
-    row = await cursor.fetchone()
-    assert row is not None
-    return bool(row["mine"])
 
 
 async def _until_empty(batch: Callable[[], Awaitable[int]]) -> int:

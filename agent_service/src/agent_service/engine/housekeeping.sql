@@ -1,8 +1,5 @@
 -- Statements of housekeeping: each takes one batch, and says how large it was.
 
--- name: turn
-SELECT pg_try_advisory_xact_lock(%(lock)s) AS mine
-
 -- name: events
 WITH due AS (
     UPDATE runs SET events_swept = true

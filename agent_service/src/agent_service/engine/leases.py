@@ -183,8 +183,7 @@ class Leases:
     async def adopt_orphans(self) -> list[UUID]:
         """Queue runs again that wait for a worker and have no job; nothing, if another process does it now."""
         async with self.pool.connection() as connection, connection.transaction():
-            cursor = await connection.execute(rows.QUERIES["take_turn"], {"lock": ADOPTION})
-            if await cursor.fetchone() is None:
+            if not await database.is_my_turn(connection, ADOPTION):
                 return []
             cursor = await connection.execute(rows.QUERIES["orphans"], {"silence": ORPHANED_AFTER})
             orphans = [rows.run_from(row) for row in await cursor.fetchall()]

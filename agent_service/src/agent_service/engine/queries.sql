@@ -210,9 +210,6 @@ WHERE thread_id = %(thread_id)s
 -- name: lanes
 SELECT DISTINCT lane FROM runs WHERE status IN ('pending', 'running')
 
--- name: take_turn
-SELECT WHERE pg_try_advisory_xact_lock(%(lock)s)
-
 -- name: orphans
 SELECT {run} FROM runs
 WHERE runs.status IN ('pending', 'running')

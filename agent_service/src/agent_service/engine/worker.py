@@ -166,9 +166,7 @@ class Worker:
             with suppress(*failures.PASSING):
                 for run_id in await self.leases.unwanted(list(self.working)):
                     self._cancel(run_id)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(UNWANTED_EVERY.total_seconds()):
-                    await self.deaf.wait()
+            await log.wait(self.deaf, patience=UNWANTED_EVERY)
 
     async def _take_up(self, job: Job, picked: picking.OwnJobs) -> None:
         claim = picked.claims.pop(job.id, None)
