@@ -18,12 +18,16 @@ _PREFIX = "Value error, "
 """What pydantic puts before the words of a validator."""
 
 
+def storable(text: str) -> str:
+    """Return text that is kept and answered as JSON: what comes from outside need not be fit for either."""
+    return text.replace("\x00", "").encode(errors="replace").decode()
+
+
 class MandateError(Exception):
     """Base of every error this app raises on purpose."""
 
     def __init__(self, code: ErrorCode, detail: str) -> None:
-        # It is kept, and answered as JSON: what a project's own code says need not be fit for either.
-        self.detail = detail.replace("\x00", "").encode(errors="replace").decode()
+        self.detail = storable(detail)
         super().__init__(self.detail)
         self.code = code
 

@@ -51,8 +51,16 @@ class AgentForm(_ModelForm):
         return limits.model_dump(mode="json", exclude_none=True)
 
 
+class _Pausable(history.ModelAdmin):
+    """What is paused, and let work again, by actions alone."""
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[Any, ...]:
+        # A form that was opened before somebody paused it would take that back: only the actions do.
+        return (*super().get_readonly_fields(request, obj), *(("is_paused",) if obj else ()))
+
+
 @admin.register(models.Agent)
-class AgentAdmin(history.ModelAdmin):
+class AgentAdmin(_Pausable):
     form = AgentForm
     formfield_overrides = {ArrayField: {"widget": widgets.AdminTextareaWidget(attrs={"rows": 3})}}
     list_display = ("name", "slug", "graph", "default_model", "user", "is_paused")
@@ -61,10 +69,6 @@ class AgentAdmin(history.ModelAdmin):
     search_fields = ("name", "slug", "description")
     readonly_fields = ("user", "quality", "created_at", "updated_at")
     actions = ("pause", "let_work")
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[Any, ...]:
-        # A form that was opened before somebody paused it would take that back: only the actions do.
-        return (*super().get_readonly_fields(request, obj), *(("is_paused",) if obj else ()))
 
     @admin.display(description="What people made of its drafts")
     def quality(self, agent: models.Agent) -> str:
@@ -118,7 +122,7 @@ class ToolSwitchForm(_SwitchForm):
 
 
 @admin.register(models.ToolSwitch)
-class ToolSwitchAdmin(history.ModelAdmin):
+class ToolSwitchAdmin(_Pausable):
     form = ToolSwitchForm
     list_display = ("tool", "is_paused", "reason", "changed_by", "changed_at")
     list_filter = ("is_paused",)
@@ -126,10 +130,6 @@ class ToolSwitchAdmin(history.ModelAdmin):
     search_fields = ("tool", "reason")
     readonly_fields = ("changed_by", "changed_at")
     actions = ("pause", "let_work")
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[Any, ...]:
-        # A form that was opened before somebody paused it would take that back: only the actions do.
-        return (*super().get_readonly_fields(request, obj), *(("is_paused",) if obj else ()))
 
     def save_model(self, request: HttpRequest, obj: models.ToolSwitch, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
         obj.changed_by_id = request.user.pk

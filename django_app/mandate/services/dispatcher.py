@@ -247,8 +247,7 @@ def _delivered(message: models.OutboxMessage) -> None:
 
 def _failed(message: models.OutboxMessage, reason: str, *, permanent: bool) -> None:
     message.attempts += 1
-    # What came from outside need not be text that the database takes.
-    message.last_error = reason.replace("\x00", "").encode(errors="replace").decode()[:2000]
+    message.last_error = exceptions.storable(reason)[:2000]
     message.next_attempt_at = timezone.now() + _delay(message.attempts)
     if permanent or message.attempts >= conf.settings().delivery_attempts:
         message.status, message.next_attempt_at = _Status.DEAD, timezone.now()
