@@ -11,7 +11,7 @@ from langgraph.checkpoint.conformance.capabilities import Capability
 
 from agent_service import bootstrap, checkpointing
 from agent_service.engine import run
-from tests.agent_service import cancelling
+from tests.agent_service import cancelling, locks
 
 # What the PostgreSQL saver of LangGraph has; the other two it does not offer, and we do not use.
 CAPABILITIES = set(Capability) - {Capability.DELETE_FOR_RUNS, Capability.COPY_THREAD}
@@ -67,12 +67,7 @@ async def test_a_write_that_has_begun_ends_though_it_is_cancelled_twice(services
     ):
         await other.execute("LOCK checkpoints")
         writing = asyncio.create_task(saver.aput(place, checkpoint, {"source": "loop", "step": 1}, {}))
-        waiting = (0,)
-        while waiting == (0,):
-            cursor = await other.execute(
-                "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'checkpoints'::regclass"
-            )
-            waiting = await cursor.fetchone()
+        await locks.held_up(other)
         await cancelling.cancel_as_langgraph_does(writing)
 
     async with asyncio.timeout(20):

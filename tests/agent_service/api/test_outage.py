@@ -13,6 +13,7 @@ from websockets.asyncio.client import connect
 
 from agent_service import app
 from tests import serving
+from tests.agent_service import locks
 
 
 @pytest.fixture
@@ -73,9 +74,6 @@ def restart(postgres):
     return run
 
 
-WAITING = "datname = current_database() AND wait_event_type = 'Lock'"
-
-
 @pytest.fixture
 def kill_in_the_middle(postgres):
     """Return a function that holds up all statements on tables, and kills them once there are so many."""
@@ -91,13 +89,8 @@ def kill_in_the_middle(postgres):
                 sql.SQL("LOCK {}").format(sql.SQL(",").join(map(sql.Identifier, tables)))
             )
             held_up.set()
-            waiting = 0
-            while waiting < number:
-                cursor = await connection.execute(f"SELECT count(*) FROM pg_stat_activity WHERE {WAITING}")
-                (waiting,) = await cursor.fetchone()
-            await connection.execute(
-                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {WAITING}"
-            )
+            waiting = await locks.held_up(connection, number)
+            await connection.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s) AS pid", [waiting])
 
     return kill
 

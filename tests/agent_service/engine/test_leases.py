@@ -9,6 +9,7 @@ from agent_service import exceptions
 from agent_service.engine import failures, leases, run
 from agent_service.events import log
 from shared_schemas.usage import ModelUsage
+from tests.agent_service import locks
 from tests.agent_service.engine import giving_back
 
 SUCCESS = run.Outcome(status=run.RunStatus.SUCCESS, thread_status=run.ThreadStatus.IDLE)
@@ -228,10 +229,7 @@ async def test_a_claim_counts_what_the_worker_before_wrote_until_then(
             (row.run_id, stale.last_seq + 1),
         )
         claiming = asyncio.create_task(lease.claim(row.run_id))
-        while not await query(
-            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        ):
-            pass
+        await locks.held_up(slow)
         await slow.commit()
         claim = await claiming
 

@@ -5,6 +5,8 @@ import asyncio
 import psycopg
 import pytest
 
+from tests.agent_service import locks
+
 
 async def test_a_thread_deleted_while_runs_are_cancelled_by_status_is_no_fault(
     client, service, begun, thread_id
@@ -18,7 +20,7 @@ async def test_a_thread_deleted_while_runs_are_cancelled_by_status_is_no_fault(
         async with connection.transaction():
             await connection.execute("DELETE FROM threads WHERE thread_id = %s", (gone,))
             cancelling = asyncio.create_task(client.runs.cancel_many(status="all"))
-            await held_up(connection)
+            await locks.held_up(connection)
         await cancelling
 
     await client.runs.join(thread_id, run["run_id"])
@@ -38,7 +40,7 @@ async def test_a_run_is_cancelled_when_its_creator_left_before_it_knew_the_id(
     ):
         await connection.execute("SELECT FROM threads WHERE thread_id = %s FOR UPDATE", (thread_id,))
         asking = asyncio.create_task(http.post(f"/threads/{thread_id}/runs/{way}", json=body))
-        await held_up(connection)
+        await locks.held_up(connection)
         asking.cancel()
         await asyncio.wait({asking})
 
@@ -58,11 +60,3 @@ async def test_the_runs_of_a_thread_are_cancelled_by_who_knows_no_id(client, thr
             pass
     assert (await client.runs.get(other["thread_id"], other["run_id"]))["status"] == "running"
     await client.runs.cancel(other["thread_id"], other["run_id"], wait=True)
-
-
-async def held_up(connection):
-    """Wait until somebody waits for a lock of this connection."""
-    waiting = "SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"
-    async with asyncio.timeout(30):
-        while (await connection.execute(waiting)).rowcount == 0:
-            pass

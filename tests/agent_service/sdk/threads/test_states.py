@@ -5,6 +5,8 @@ import psycopg
 import pytest
 from langgraph_sdk import errors
 
+from tests.agent_service import locks
+
 CALL = {"name": "search", "args": {"query": "a"}, "id": "call-1", "type": "tool_call"}
 
 
@@ -70,13 +72,7 @@ async def test_a_change_waits_for_whoever_has_the_thread(client, service, thread
     async with await psycopg.AsyncConnection.connect(url) as connection:
         await connection.execute("SELECT FROM threads WHERE thread_id = %s FOR UPDATE", (thread_id,))
         changing = asyncio.create_task(client.threads.update_state(thread_id, {"text": "b"}, as_node="first"))
-        waiting = (
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        )
-        async with asyncio.timeout(20), await psycopg.AsyncConnection.connect(url, autocommit=True) as other:
-            while (await (await other.execute(waiting)).fetchone())[0] == 0:
-                assert not changing.done()
+        await locks.held_up(connection)
         await connection.execute(
             "UPDATE threads SET metadata = metadata || '{\"seen\": true}' WHERE thread_id = %s", (thread_id,)
         )
