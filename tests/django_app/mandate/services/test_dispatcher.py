@@ -21,7 +21,11 @@ Status = models.OutboxMessage.Status
 
 
 def _due_now():
-    models.OutboxMessage.objects.filter(status=Status.PENDING).update(next_attempt_at=timezone.now())
+    _due_at(timezone.now())
+
+
+def _due_at(moment):
+    models.OutboxMessage.objects.filter(status=Status.PENDING).update(next_attempt_at=moment)
 
 
 @pytest.fixture
@@ -139,6 +143,7 @@ def test_messages_of_a_run_are_delivered_in_order(start, agent_service, deliver)
     run = start()
     deliver()
     agent_service.refusing = None
+    _due_at(timezone.now() + timedelta(hours=1))
     outbox.write(runs.CANCEL, key="later", payload={}, run=run)
 
     deliver()
@@ -214,13 +219,14 @@ def test_an_unexpected_error_delays_a_message_and_no_other(topic, deliver, start
     topic.failing = ZeroDivisionError("oops")
     message = outbox.write("test.mail", key="mail-1", payload={})
     start()
+    before = timezone.now()
 
     deliver()
 
     message.refresh_from_db()
     assert (message.status, message.attempts) == (Status.PENDING, 1)
     assert message.last_error == "ZeroDivisionError: oops"
-    assert message.next_attempt_at > timezone.now()
+    assert message.next_attempt_at >= before + timedelta(seconds=0.25)
     assert len(agent_service.runs) == 1
 
 
@@ -467,13 +473,13 @@ def test_two_dispatchers_deliver_a_message_once(topic):
 
     def deliver_slowly(message):
         held.set()
-        seen.wait(10)
+        seen.wait(60)
         deliver_once(message)
 
     outbox.topic("test.mail")(deliver_slowly)
     other = threading.Thread(target=_deliver_and_close)
     other.start()
-    held.wait(10)
+    assert held.wait(60)
 
     tried = dispatcher.deliver_due()
     seen.set()
