@@ -4,6 +4,7 @@
 in a process and a group of its own; only its libraries were loaded before.
 """
 
+import contextlib
 import multiprocessing
 import os
 import runpy
@@ -38,8 +39,11 @@ LOADED = (
     "rest_framework.status",
 )
 
-_SET_OFF_WITHIN = 10.0
+_SET_OFF_WITHIN = 60.0
 """Seconds that a forked process has to lead its own group."""
+
+_GONE = 0.0
+"""When a process started that has died, and was forgotten, before anybody looked."""
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(list(LOADED))
@@ -76,15 +80,22 @@ def start(
         child = _context.Process(target=_become, args=arguments, name=name, daemon=True)
         child.start()
     assert child.pid is not None
-    found = psutil.Process(child.pid)
-    deadline = time.monotonic() + _SET_OFF_WITHIN
-    while os.getpgid(child.pid) != child.pid:
-        if time.monotonic() > deadline:
-            raise processes.ProcessError(f"{name} did not begin within {_SET_OFF_WITHIN:.0f} s")
-        time.sleep(0.001)
     return processes.Process(
-        name=name, pid=child.pid, started=found.create_time(), log=log, child=Child(child)
+        name=name, pid=child.pid, started=_set_off(name, child.pid), log=log, child=Child(child)
     )
+
+
+def _set_off(name: str, pid: int) -> float:
+    """Wait until a process leads its own group, and return when it started; it may be dead by then."""
+    deadline = time.monotonic() + _SET_OFF_WITHIN
+    with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+        started = psutil.Process(pid).create_time()
+        while os.getpgid(pid) != pid:
+            if time.monotonic() > deadline:
+                raise processes.ProcessError(f"{name} did not begin within {_SET_OFF_WITHIN:.0f} s")
+            time.sleep(0.001)
+        return started
+    return _GONE
 
 
 def _become(arguments: Sequence[str], env: Mapping[str, str], cwd: Path, log: Path) -> None:
