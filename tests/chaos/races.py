@@ -8,10 +8,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import Group, User
 from django.db import connection
+from django.test import override_settings
 from pydantic import BaseModel
 
 from mandate import agent_client, exceptions, models, testing, tools
@@ -35,6 +38,9 @@ _inside: dict[str, threading.Event] = {}
 
 HANDICAP = 0.06
 """Seconds, at most, that the quicker side of a race begins later."""
+
+PATIENCE = 60
+"""Seconds that one waits for another on a busy machine."""
 
 
 class Trace(tools.Schema):
@@ -68,13 +74,15 @@ class Ring:
         barrier = threading.Barrier(len(tasks))
 
         def run(task: Task) -> Any:
-            barrier.wait(timeout=10)
+            barrier.wait(timeout=PATIENCE)
             try:
                 return task()
             except exceptions.MandateError as error:
                 return error.code
 
-        return [future.result(timeout=60) for future in [self.pool.submit(run, task) for task in tasks]]
+        return [
+            future.result(timeout=2 * PATIENCE) for future in [self.pool.submit(run, task) for task in tasks]
+        ]
 
     def start(self) -> models.Run:
         return testing.start_run(self.agent, by=self.people[0])
@@ -83,7 +91,9 @@ class Ring:
 @contextlib.contextmanager
 def ring(seed: int) -> Iterator[Ring]:
     """Declare the tools of the races, and open their threads."""
-    with testing.temporary_tools(), ThreadPoolExecutor(MOST) as pool:
+    # Whoever waits for another's transaction is told what came of it, however long that takes.
+    patient = override_settings(MANDATE=settings.MANDATE | {"LOCK_TIMEOUT": timedelta(seconds=PATIENCE)})
+    with patient, testing.temporary_tools(), ThreadPoolExecutor(MOST) as pool:
         tools.tool(scope="traces:write", effect=tools.Effect.WRITE)(leave)
         rule = tools.ApprovalRule(permission="auth.add_group")
         asking = {"name": "leave_if_approved", "approval": rule, "repeat": tools.Repeat.ALLOW}
@@ -100,18 +110,15 @@ def ring(seed: int) -> Iterator[Ring]:
 def cancel_against_a_running_write(inside: Ring, verdict: oracle.Verdict) -> None:
     """Cancel while a write begins, or has begun: what the cancel's answer finds is all there will ever be."""
     run, name = inside.start(), _name()
-    has_begun = inside.dice.random() < 0.5
-    if has_begun:
-        _inside[name] = threading.Event()
 
     def cancel() -> int:
-        if has_begun:
-            assert _inside[name].wait(timeout=10)
         runs.cancel(run.pk)
         return _traces(name)
 
-    outcome, found = inside.at_once(_call(run, "leave", name), cancel)
-    _inside.pop(name, None)
+    has_begun = inside.dice.random() < 0.5
+    with _watched(name) as begun:
+        cancelling = _after(begun, cancel) if has_begun else cancel
+        outcome, found = inside.at_once(_call(run, "leave", name), cancelling)
 
     traces = _traces(name)
     done = isinstance(outcome, tool_calls.Outcome)
@@ -128,11 +135,13 @@ def approve_against_reject(inside: Ring, verdict: oracle.Verdict) -> None:
     approval = _ask(run, name)
     first, second = inside.people
 
-    # A rejection has less to do, and would nearly always be first without a handicap.
+    # A rejection has less to do, and would nearly always be first without a handicap; a slow machine wants more.
     handicap = inside.dice.uniform(0, HANDICAP)
-    answers = inside.at_once(
-        _decide(approval, APPROVE, first), _delayed(handicap, _decide(approval, REJECT, second))
-    )
+    has_begun = inside.dice.random() < 0.5
+    reject = _decide(approval, REJECT, second)
+    with _watched(name) as begun:
+        rejecting = _after(begun, reject) if has_begun else _delayed(handicap, reject)
+        answers = inside.at_once(_decide(approval, APPROVE, first), rejecting)
 
     approval.refresh_from_db()
     _judge_decision(verdict, approval, name)
@@ -231,6 +240,24 @@ def _call(run: models.Run, tool: str, name: str) -> Callable[[], tool_calls.Outc
 def _ask(run: models.Run, name: str) -> models.Approval:
     answer = _call(run, "leave_if_approved", name)().answer
     return models.Approval.objects.get(tool_call_id=answer.tool_call)
+
+
+@contextlib.contextmanager
+def _watched(name: str) -> Iterator[threading.Event]:
+    """Yield what is set when the tool begins to leave a trace of this name."""
+    _inside[name] = threading.Event()
+    try:
+        yield _inside[name]
+    finally:
+        del _inside[name]
+
+
+def _after(begun: threading.Event, task: Task) -> Task:
+    def run() -> Any:
+        assert begun.wait(PATIENCE)
+        return task()
+
+    return run
 
 
 def _delayed(seconds: float, task: Task) -> Task:
