@@ -1,6 +1,7 @@
 """Calls the agent service: `langgraph_sdk` with a token per request, and every error as `DeliveryFailed`."""
 
 import ssl
+import threading
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ _WORTH_ANOTHER_TRY = frozenset({401, 403, 408, 425, 429})
 """Statuses below 500 that go away: keys and clocks get mended, load passes."""
 
 _PASSING = frozenset({ErrorCode.IDEMPOTENCY_KEY_IN_PROGRESS, ErrorCode.THREAD_BUSY})
+
+_opening = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,9 +186,15 @@ def input_schema(graph: str, *, by: AbstractUser) -> dict[str, Any]:
         return dict(_client().assistants.get_schemas(graph, headers=headers)["input_schema"] or {})
 
 
-@cache
 def _client() -> SyncLangGraphClient:
     """Return the one client of this process; its connections are kept and shared by all threads."""
+    # The cache alone lets threads that come first make a client each, of which all but one are never closed.
+    with _opening:
+        return _opened()
+
+
+@cache
+def _opened() -> SyncLangGraphClient:
     return SyncLangGraphClient(
         httpx.Client(
             base_url=conf.settings().agent_url,
@@ -241,9 +250,10 @@ def _code_of(error: errors.APIStatusError) -> ErrorCode:
 
 def close() -> None:
     """Close this process's connections; the next call opens new ones."""
-    if _client.cache_info().currsize:
-        _client().http.client.close()
-        _client.cache_clear()
+    with _opening:
+        if _opened.cache_info().currsize:
+            _opened().http.client.close()
+            _opened.cache_clear()
 
 
 def _forget(*, setting: str, **_: object) -> None:

@@ -2,11 +2,12 @@
 
 import contextlib
 import functools
+import sys
 
 import pytest
 from django.db import connection, transaction
 
-from mandate import exceptions, models
+from mandate import agent_client, exceptions, models
 from mandate.services import dispatcher, runs, webhooks
 from shared_schemas.problems import ErrorCode
 from shared_schemas.runs import RunStatus
@@ -95,6 +96,22 @@ def test_many_dispatchers_deliver_each_message_once(at_once, start, agent_servic
 
     assert sum(tried) == len(started)
     assert len({fake_run.key for fake_run in agent_service.runs}) == len(agent_service.runs) == len(started)
+
+
+@pytest.fixture
+def interleaved():
+    """Lets threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("interleaved", "agent_service")
+def test_threads_that_come_first_share_one_client(at_once):
+    clients = at_once(*[agent_client._client] * TRIALS)
+
+    assert len(set(map(id, clients))) == 1
 
 
 def test_a_conversation_that_goes_on_while_its_failed_run_is_resumed_is_busy(
