@@ -41,13 +41,20 @@ CANCEL = "run.cancel"
 
 
 def locked(run_id: uuid.UUID) -> models.Run:
-    """Return the run, held against everybody else who changes it until the transaction ends."""
+    """Return the run, held against everybody else who changes it until the transaction ends.
+
+    Raises:
+        RequestRefused: NOT_FOUND; it may have been pruned since the caller knew of it.
+    """
     with connection.cursor() as cursor:
         # Whoever shares a row's lock overtakes those who wait to have it alone. Behind this one they queue up,
         # so that a run which calls tools without a break can be cancelled.
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [turn(run_id)])
     # Not a key lock: rows that refer to the run may be inserted meanwhile.
-    return models.Run.objects.select_for_update(no_key=True).get(pk=run_id)
+    run = models.Run.objects.select_for_update(no_key=True).filter(pk=run_id).first()
+    if run is None:
+        raise exceptions.RequestRefused(ErrorCode.NOT_FOUND, f"There is no run {run_id}.")
+    return run
 
 
 def turn(run_id: uuid.UUID) -> int:
@@ -147,7 +154,7 @@ def cancel(run_id: uuid.UUID, *, by: AbstractBaseUser | None = None) -> models.R
     `by` is the person who asked; nobody, where a program did.
 
     Raises:
-        RequestRefused: ILLEGAL_TRANSITION, the run has ended otherwise.
+        RequestRefused: ILLEGAL_TRANSITION, the run has ended otherwise; NOT_FOUND, it was pruned.
     """
     run = locked(run_id)
     if run.status != RunStatus.CANCELLED:
@@ -167,7 +174,7 @@ def resume(run_id: uuid.UUID, *, by: AbstractBaseUser | None = None) -> models.R
 
     Raises:
         RequestRefused: ILLEGAL_TRANSITION; CONFLICT, the conversation has gone on without it;
-            THREAD_BUSY, another run of the conversation is at work.
+            THREAD_BUSY, another run of the conversation is at work; NOT_FOUND, the run was pruned.
     """
     try:
         return _resume(run_id, by)

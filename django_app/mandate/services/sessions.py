@@ -1,6 +1,5 @@
 """Opens, renews and revokes tool sessions: a worker's right to call one run's tools."""
 
-import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -30,7 +29,7 @@ def open_or_renew(request: SessionCreate, *, now: datetime | None = None) -> Ope
         RequestRefused: NOT_FOUND, FORBIDDEN, STALE_WORKER, RUN_NOT_ACTIVE, AGENT_PAUSED.
     """
     moment = now or timezone.now()
-    run = _locked(request.run_id)
+    run = runs.locked(request.run_id)
     _check(run, request)
     if request.epoch > run.epoch:
         runs.revoke_sessions(run)
@@ -51,13 +50,6 @@ def revoke(token_hash: str) -> None:
     session = models.ToolSession.objects.filter(token_hash=token_hash)
     if not session.filter(revoked_at=None).update(revoked_at=timezone.now()) and not session.exists():
         raise exceptions.RequestRefused(ErrorCode.UNAUTHENTICATED, "No tool session has this run token.")
-
-
-def _locked(run_id: uuid.UUID) -> models.Run:
-    try:
-        return runs.locked(run_id)
-    except models.Run.DoesNotExist:
-        raise exceptions.RequestRefused(ErrorCode.NOT_FOUND, f"There is no run {run_id}.") from None
 
 
 def _check(run: models.Run, request: SessionCreate) -> None:

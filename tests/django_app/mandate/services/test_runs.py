@@ -146,6 +146,17 @@ def test_a_completed_run_changes_no_more(submitted, agent_service, report, act):
     assert refusal.value.code == ErrorCode.ILLEGAL_TRANSITION
 
 
+@pytest.mark.parametrize("act", [runs.cancel, runs.resume], ids=["cancel", "resume"])
+def test_a_run_that_was_pruned_meanwhile_is_not_found(start, act):
+    run = start()
+    models.Run.objects.all().delete()
+
+    with pytest.raises(exceptions.RequestRefused) as refused:
+        act(run.pk)
+
+    assert refused.value.code == ErrorCode.NOT_FOUND
+
+
 def test_a_run_at_work_is_not_resumed(submitted):
     run, _ = submitted
 
