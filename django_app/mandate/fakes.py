@@ -78,7 +78,7 @@ class FakeAgentService:
         self._trusted = trusted
         self._threads: dict[str, JsonObject] = {}
         self._changed = threading.Condition()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.fake = self  # type: ignore[attr-defined]
 
     @property
@@ -236,6 +236,11 @@ class FakeAgentService:
             self.runs.append(run)
             self._changed.notify_all()
         return run
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    """As many may come at once; beyond it a connection is only tried again after a second."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,7 +1,11 @@
+import socket
+from urllib.parse import urlsplit
+
 import pytest
 
-from mandate import exceptions, models, testing
+from mandate import exceptions, fakes, models, testing
 from mandate.tools import registry
+from shared_schemas import keys
 
 pytestmark = pytest.mark.django_db
 
@@ -27,3 +31,18 @@ def test_temporary_tools_are_forgotten(declare):
         declare(name="for_now")
 
     assert set(registry.declared()) == before
+
+
+def test_many_may_come_before_the_agent_service_takes_the_first():
+    signing_key = keys.parse_signing(keys.generate())
+    fake = fakes.FakeAgentService(
+        signing_key=signing_key, trusted=keys.parse_trusted([signing_key.public_text()])
+    )
+    address = urlsplit(fake.url)
+
+    came = [socket.create_connection((address.hostname, address.port), timeout=20) for _ in range(50)]
+
+    with fake.serving():
+        for one in came:
+            one.close()
+    assert fake.runs == []
