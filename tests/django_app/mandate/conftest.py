@@ -111,14 +111,20 @@ def decide(make_user):
 
 
 @pytest.fixture
-def at_once():
+def patience(settings):
+    """Whoever comes second waits for the first, however slow the machine is."""
+    settings.MANDATE = settings.MANDATE | {"LOCK_TIMEOUT": timedelta(seconds=60)}
+
+
+@pytest.fixture
+def at_once(patience):
     """Does all of it at the same moment, each on a connection of its own; returns values or refusals' codes."""
 
     def run_all(*tasks):
         barrier = threading.Barrier(len(tasks))
 
         def run(task):
-            barrier.wait(timeout=10)
+            barrier.wait(timeout=60)
             try:
                 return task()
             except exceptions.MandateError as error:
@@ -127,7 +133,7 @@ def at_once():
                 connection.close()
 
         with ThreadPoolExecutor(len(tasks)) as pool:
-            return [future.result(timeout=30) for future in [pool.submit(run, task) for task in tasks]]
+            return [future.result(timeout=60) for future in [pool.submit(run, task) for task in tasks]]
 
     return run_all
 

@@ -24,7 +24,7 @@ def elsewhere():
                 connection.close()
 
         with ThreadPoolExecutor(1) as pool:
-            return pool.submit(and_close).result(timeout=30)
+            return pool.submit(and_close).result(timeout=60)
 
     return do
 

@@ -19,12 +19,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 TRIALS = 8
 
 
-@pytest.fixture(autouse=True)
-def patience(settings):
-    """Whoever comes second waits for the first, however slow the machine is."""
-    settings.MANDATE = settings.MANDATE | {"LOCK_TIMEOUT": timedelta(seconds=60)}
-
-
 class Ask(tools.Schema):
     text: str = ""
 
@@ -40,14 +34,14 @@ def test_a_key_that_is_still_at_work_is_told_so(settings, start_run, declare, at
     def work(_context: tools.Context, _call: Ask) -> Text:
         """Work until told to stop."""
         inside.set()
-        assert may_go.wait(timeout=10)
+        assert may_go.wait(timeout=60)
         return Text(text=Group.objects.create(name="red").name)
 
     tool = declare(work)
     call = _call(testing.token_of(start_run(tool)), tool, {})
 
     def ask_meanwhile():
-        assert inside.wait(timeout=10)
+        assert inside.wait(timeout=60)
         try:
             return call()
         finally:
