@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 from pydantic import BaseModel
 
@@ -201,6 +201,7 @@ def test_a_dispatcher_that_dies_after_the_effect_repeats_it_with_the_same_key(
     testing.call_tool(mail_tool, {}, run=run, key=key)
 
     killed, _ = dispatch_in_a_process(dies=True)
+    _wait_for_messages()
     lived, letters = dispatch_in_a_process(dies=False)
     dispatch_in_a_process(dies=False)
 
@@ -208,3 +209,9 @@ def test_a_dispatcher_that_dies_after_the_effect_repeats_it_with_the_same_key(
     assert (killed, lived) == (-signal.SIGKILL, 0)
     assert letters == [f"{run.pk}:{key}:1"] * 2
     assert (message.status, message.attempts) == (Status.DELIVERED, 1)
+
+
+def _wait_for_messages():
+    """Wait until nobody holds one: PostgreSQL needs a moment to see that a process is gone."""
+    with transaction.atomic():
+        list(models.OutboxMessage.objects.select_for_update())
