@@ -6,6 +6,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection
 
+from mandate import notifications
 from mandate.services import dispatcher, runs
 from shared_schemas.problems import ErrorCode
 from shared_schemas.runs import RunStatus
@@ -37,7 +38,7 @@ def follow(async_client, user):
         headers = {"Last-Event-ID": last} if last else {}
         response = await async_client.get(f"/api/agents/runs/{run.pk}/events/", headers=headers)
         assert response["Content-Type"] == "text/event-stream"
-        async with asyncio.timeout(20), aclosing(response.streaming_content) as chunks:
+        async with asyncio.timeout(60), aclosing(response.streaming_content) as chunks:
             async for chunk in chunks:
                 if not chunk.startswith(b":"):
                     fields = dict(line.split(": ", 1) for line in chunk.decode().strip().splitlines())
@@ -145,7 +146,21 @@ async def test_a_stream_tells_when_a_worker_begins(follow, submitted):
     assert _status(event) == RunStatus.RUNNING
 
 
-async def test_a_stream_outlives_its_connection(follow, start, cut_connections, caplog):
+@pytest.fixture
+def lost():
+    """Is set when those who watch runs have heard that their connection is gone."""
+    heard = asyncio.Event()
+
+    def hear(_record):
+        heard.set()
+        return True
+
+    notifications.logger.addFilter(hear)
+    yield heard
+    notifications.logger.removeFilter(hear)
+
+
+async def test_a_stream_outlives_its_connection(follow, start, cut_connections, lost, caplog):
     run = await in_database(start)
     stream = follow(run)
     await anext(stream)
@@ -153,6 +168,8 @@ async def test_a_stream_outlives_its_connection(follow, start, cut_connections, 
     await anext(stream)  # so the connection is there
 
     await in_database(cut_connections, "LISTEN%")
+    async with asyncio.timeout(60):
+        await lost.wait()
     await in_database(runs.cancel, run.pk)
     rest = [event async for event in stream]
 
