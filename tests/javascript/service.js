@@ -1,5 +1,7 @@
 // The agent service under test, and the official client.
 
+import { inspect } from "node:util";
+
 import { Client } from "@langchain/langgraph-sdk";
 
 export const url = process.env.AGENT_URL;
@@ -9,15 +11,25 @@ export const client = () => new Client({ apiUrl: url, apiKey: token, callerOptio
 
 export const question = { messages: [{ type: "human", content: "Count!" }] };
 
-// Resolves once the store's snapshot satisfies.
+// Resolves once the store's snapshot satisfies; after half a minute it fails with the last one.
 export function until(store, condition) {
-  return new Promise((resolve) => {
-    const look = () => {
-      if (!condition(store.getSnapshot())) return;
+  return new Promise((resolve, reject) => {
+    const stop = () => {
       unsubscribe();
-      resolve(store.getSnapshot());
+      clearTimeout(timer);
+    };
+    const look = () => {
+      const snapshot = store.getSnapshot();
+      if (!condition(snapshot)) return;
+      stop();
+      resolve(snapshot);
+    };
+    const late = () => {
+      stop();
+      reject(new Error(`It stayed as ${inspect(store.getSnapshot(), { depth: 3 })}`));
     };
     const unsubscribe = store.subscribe(look);
+    const timer = setTimeout(late, 30_000);
     look();
   });
 }

@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { client, question } from "./service.js";
 
-const options = { timeout: 20_000 };
+const options = { timeout: 60_000 };
 
 test("a run's output is awaited", options, async () => {
   const thread = client().threads.stream({ assistantId: "echo" });
