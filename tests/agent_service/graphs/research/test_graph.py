@@ -85,7 +85,8 @@ async def test_a_node_is_tried_again_after_a_pause(researcher, run, provider):
 
 
 async def test_the_fallback_answers_for_a_model_that_is_away(researcher, run, provider):
-    fail(provider, *[{"kind": "status", "status": 500}] * 2)
+    away = {"when": {"model": "^gpt"}, "answer": {}, "faults": [{"kind": "status", "status": 500}] * 2}
+    provider.script = scripts.Script(rules=[scripts.Rule.model_validate(away), *provider.script.rules])
 
     state = await run(await researcher("gpt-4.1", "claude-sonnet-4-6"), QUESTION)
 
