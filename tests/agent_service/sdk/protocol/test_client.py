@@ -2,8 +2,11 @@
 
 import asyncio
 import uuid
+from datetime import timedelta
 
 import pytest
+
+from agent_service.api import protocol_streams
 
 TRANSPORTS = ["sse", "websocket"]
 QUESTION = {"messages": [{"role": "user", "content": "Count!"}]}
@@ -196,7 +199,9 @@ async def test_a_second_run_has_an_output_of_its_own(stream):
         assert (await second.output)["text"] == "GRACE"
 
 
-async def test_a_run_after_a_failed_one_has_an_output_of_its_own(stream):
+async def test_a_run_after_a_failed_one_has_an_output_of_its_own(stream, monkeypatch):
+    # A run that comes later than this is told of the failure before it.
+    monkeypatch.setattr(protocol_streams, "PATIENCE", timedelta(minutes=1))
     async with stream("failing") as first:
         await first.run.start(input={"text": "It broke."})
         with pytest.raises(RuntimeError):
