@@ -5,6 +5,7 @@ import uuid
 from datetime import timedelta
 
 import httpx
+import langgraph_sdk
 import psycopg
 import pytest
 
@@ -81,15 +82,16 @@ def token(user):
 @pytest.fixture
 async def client(service, token):
     """The official client, unmodified."""
-    async with house.client_of(service.url, token()) as official:
+    async with langgraph_sdk.get_client(url=service.url, api_key=None) as official:
+        official.http.client.auth = house.Signing(token)
         yield official
 
 
 @pytest.fixture
 async def http(service, token):
     """Plain HTTP, for what the official client never sends."""
-    headers = house.bearer(token())
-    async with httpx.AsyncClient(base_url=service.url, headers=headers, verify=False, timeout=30) as plain:
+    signing = house.Signing(token)
+    async with httpx.AsyncClient(base_url=service.url, auth=signing, verify=False, timeout=30) as plain:
         yield plain
 
 

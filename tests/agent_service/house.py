@@ -8,6 +8,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 
+import httpx
 import langgraph_sdk
 
 from agent_service import app
@@ -87,6 +88,18 @@ def token(subject, *, key=DJANGO, **changes):
 
 def bearer(text):
     return {"Authorization": f"Bearer {text}"}
+
+
+class Signing(httpx.Auth):
+    """Signs a token for each request that has none: one lives for a minute, and a test may take longer."""
+
+    def __init__(self, issue):
+        self.issue = issue
+
+    def auth_flow(self, request):
+        if "authorization" not in request.headers:
+            request.headers.update(bearer(self.issue()))
+        yield request
 
 
 def client_of(url, text):
