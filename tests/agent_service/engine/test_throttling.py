@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage
 from agent_service.engine import throttling, usage
 from agent_service.settings import Rate
 
-SHORT = timedelta(milliseconds=100)
+SHORT, LONG = timedelta(milliseconds=100), timedelta(hours=1)
 
 
 class Model(GenericFakeChatModel):
@@ -68,7 +68,7 @@ async def test_a_call_that_waits_is_cancelled_at_once(counting):
 
 
 async def test_tokens_beyond_the_estimate_are_charged_to_the_next_call(counting):
-    counter, throttle = counting(tokens_per_minute=50)
+    counter, throttle = counting(LONG, tokens_per_minute=50)
     with usage.counted(counter):
         await Model().ainvoke("hello")
         waiting = asyncio.create_task(Model().ainvoke("hello"))
