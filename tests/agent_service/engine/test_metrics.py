@@ -27,7 +27,7 @@ def shown(services, port):
     """Return a function that asks as Prometheus does, and returns each sample's value by its name."""
 
     async def ask():
-        async with httpx.AsyncClient(verify=False) as http:
+        async with httpx.AsyncClient(verify=False, timeout=60) as http:
             answer = await http.get(f"http://127.0.0.1:{port}/metrics")
         lines = [line.rpartition(" ") for line in answer.text.splitlines() if not line.startswith("#")]
         return {name: float(value) for name, _, value in lines}
