@@ -6,6 +6,7 @@ import itertools
 import operator
 import uuid
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -124,6 +125,17 @@ async def open_services(settings, graphs):
 @pytest.fixture
 async def services(open_services):
     return await open_services()
+
+
+@pytest.fixture
+def open_two(open_services):
+    """Return a function that opens the services of two processes, of which neither soon takes the other for dead."""
+
+    async def open_both(**changes):
+        patient = {"heartbeat_timeout": timedelta(minutes=1)} | changes
+        return await open_services(**patient), await open_services(**patient)
+
+    return open_both
 
 
 @pytest.fixture

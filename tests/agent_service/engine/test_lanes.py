@@ -20,10 +20,9 @@ def graphs(graphs, stage):
 
 
 async def test_so_many_runs_of_a_limited_graph_work_at_a_time_over_all_workers(
-    open_services, start_worker, submission, end_of, stage
+    open_two, start_worker, submission, end_of, stage
 ):
-    rules = {"counting": loading.Rules(concurrency=1)}
-    first, second = await open_services(rules=rules), await open_services(rules=rules)
+    first, second = await open_two(rules={"counting": loading.Rules(concurrency=1)})
     rows = [await first.queue.submit(submission("counting")) for _ in range(6)]
 
     await start_worker(first)

@@ -20,9 +20,14 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture
-def settings(settings):
-    """What a process is silent for when the machine is busy is less than what tells that it died."""
-    return settings.model_copy(update={"heartbeat_timeout": timedelta(seconds=3)})
+def silence():
+    """After so long a worker is taken for dead."""
+    return timedelta(seconds=3)
+
+
+@pytest.fixture
+def settings(settings, silence):
+    return settings.model_copy(update={"heartbeat_timeout": silence})
 
 
 @pytest.fixture
@@ -73,10 +78,12 @@ async def test_a_killed_workers_run_goes_on_where_it_stood(
     assert thread.values["trail"] == ["input", "first", "gate"]
 
 
+# What a process is silent for when the machine is busy is less than what tells that it died.
+@pytest.mark.parametrize("silence", [timedelta(seconds=8)], ids=["8 s"])
 async def test_a_worker_that_computes_for_longer_than_it_may_be_silent_keeps_its_run(
-    services, settings, start_process, start_worker, submission, end_of
+    services, silence, start_process, start_worker, submission, end_of
 ):
-    seconds = 1.5 * settings.heartbeat_timeout.total_seconds()
+    seconds = 1.5 * silence.total_seconds()
     start_process()
     given = {"trail": [], "seconds": seconds}
     payload = run.Payload(input=given, stream_modes=("custom",), durability="sync")

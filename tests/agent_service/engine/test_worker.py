@@ -21,11 +21,9 @@ async def test_a_worker_works_on_what_is_queued(services, worker, submission, en
     assert ended.status is run.RunStatus.SUCCESS
 
 
-async def test_of_two_workers_one_gets_each_run(
-    services, open_services, start_worker, submission, end_of, stage
-):
-    await start_worker(services)
-    await start_worker(await open_services())
+async def test_of_two_workers_one_gets_each_run(services, open_two, start_worker, submission, end_of, stage):
+    for one in await open_two():
+        await start_worker(one)
 
     rows = [await services.queue.submit(submission()) for _ in range(20)]
     ended = [await end_of(row) for row in rows]
@@ -228,10 +226,10 @@ EPOCHS = "SELECT last_value + is_called::int FROM run_epochs"
 
 
 async def test_a_run_that_is_handed_on_after_every_step_is_the_same_run(
-    open_services, start_worker, submission, services, end_of, query, stage
+    open_two, start_worker, submission, services, end_of, query, stage
 ):
-    for _ in range(2):
-        await start_worker(await open_services(environment="test", hand_on_steps=True))
+    for one in await open_two(environment="test", hand_on_steps=True):
+        await start_worker(one)
 
     before = await query(EPOCHS)
 
