@@ -116,8 +116,9 @@ async def test_interrupt_makes_way_for_the_new_run(services, worker, submission,
 
 
 async def test_a_worker_that_is_told_to_stop_hands_its_runs_on(
-    services, open_services, start_worker, submission, end_of, stage
+    open_services, start_worker, submission, end_of, stage
 ):
+    services = await open_services(drain_timeout=timedelta(minutes=1))
     stop = await start_worker(services)
     row = await services.queue.submit(submission("gated"))
     await stage.reached.wait()
