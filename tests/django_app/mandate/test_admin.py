@@ -1,6 +1,7 @@
 import json
 import re
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.contrib import admin
@@ -57,7 +58,7 @@ def make_rows(make_user, declare):
         run = testing.start_run(agent, by=person, model=name)
         testing.call_tool(tool, {"name": name}, run=run)
         call = run.tool_calls.get()
-        far = run.created_at.replace(year=2099)
+        far = run.created_at + timedelta(days=10_000)
         models.ToolResult.objects.create(tool_call=call, json="{}", size=2)
         models.ToolCallUndo.objects.create(tool_call=call, undone_by=person)
         models.OutboxMessage.objects.create(topic=name, key=name, run=run, tool_call=call)

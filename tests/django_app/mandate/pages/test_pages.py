@@ -1,5 +1,5 @@
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
 import pytest
@@ -72,7 +72,7 @@ def asked(start, agent, user):
         )
         given = {"permission": "auth.change_user", "message": EVIL, "arguments": {"text": EVIL}}
         return models.Approval.objects.create(
-            run=run, tool_call=call, expires_at=run.created_at.replace(year=2099), **given | fields
+            run=run, tool_call=call, expires_at=run.created_at + timedelta(days=10_000), **given | fields
         )
 
     return make
