@@ -54,8 +54,8 @@ def on_same_server(url: str, database: str) -> str:
 
 
 def _remove_abandoned() -> None:
-    """Remove the servers of sessions that were killed."""
+    """Remove the servers of sessions that were killed, of one that had our process's number too."""
     for folder in SERVERS.glob("*"):
-        if not psutil.pid_exists(int(folder.name)):
+        if int(folder.name) == os.getpid() or not psutil.pid_exists(int(folder.name)):
             postgres.remove(folder)
             shutil.rmtree(folder, ignore_errors=True)
