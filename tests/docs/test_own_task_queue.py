@@ -1,5 +1,6 @@
 """The projects of the page on task queues, each with its queue's own processes, deliver a run."""
 
+import contextlib
 import os
 import re
 import signal
@@ -78,7 +79,8 @@ def project(tmp_path, make_database):
 
 def _end(process):
     try:
-        process.wait(20)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(20)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
