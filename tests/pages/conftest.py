@@ -77,13 +77,14 @@ def places(stack) -> dict[str, str]:
 
 
 @pytest.fixture
-def slow_model(stack) -> Iterator[Callable[[float], None]]:
-    """Have the model take its time for every piece it writes."""
+def hurry(stack) -> Iterator[Callable[[], None]]:
+    """Have the model take three seconds for every piece it writes, until what this gives is called."""
 
     def take(seconds: float) -> None:
         httpx.post(f"{stack.model_url}/control", json={"chunk_delay": seconds}).raise_for_status()
 
-    yield take
+    take(3)
+    yield lambda: take(0)
     take(0)
 
 

@@ -15,15 +15,14 @@ def told(reader):
     return reader.page.locator("#model li:not(.again)").all_inner_texts()
 
 
-def test_what_a_model_writes_appears_piece_by_piece(open_page, author, slow_model):
-    slow_model(0.3)
+def test_what_a_model_writes_appears_piece_by_piece(open_page, author, hurry):
     reader = open_page()
     reader.look_at_run(author.start(count=1))
 
     drafted = reader.page.locator("#model .arguments").first
     expect(drafted).to_contain_text("module_id")
     early = drafted.inner_text()
-    slow_model(0)
+    hurry()
 
     reader.wait_for_status("awaiting_approval")
     whole = drafted.inner_text()
@@ -32,8 +31,7 @@ def test_what_a_model_writes_appears_piece_by_piece(open_page, author, slow_mode
     assert TITLE in whole
 
 
-def test_a_reload_in_the_middle_loses_and_doubles_nothing(open_page, author, slow_model):
-    slow_model(0.2)
+def test_a_reload_in_the_middle_loses_and_doubles_nothing(open_page, author, hurry):
     run_id = author.start(count=1)
     staying, reloading = open_page(), open_page()
     staying.look_at_run(run_id)
@@ -41,7 +39,7 @@ def test_a_reload_in_the_middle_loses_and_doubles_nothing(open_page, author, slo
 
     expect(reloading.page.locator("#model .arguments").first).to_contain_text("module_id")
     reloading.page.reload()
-    slow_model(0)
+    hurry()
 
     for reader in (staying, reloading):
         reader.wait_for_status("awaiting_approval")
@@ -51,14 +49,13 @@ def test_a_reload_in_the_middle_loses_and_doubles_nothing(open_page, author, slo
     assert staying.story() == reloading.story()
 
 
-def test_a_worker_killed_while_a_page_watches_is_seen_and_got_over(open_page, author, stack, slow_model):
-    slow_model(0.5)
+def test_a_worker_killed_while_a_page_watches_is_seen_and_got_over(open_page, author, stack, hurry):
     reader = open_page()
     reader.look_at_run(author.start(count=1))
     expect(reader.page.locator("#model .arguments").first).to_contain_text("module_id")
 
     stack.kill("worker")
-    slow_model(0)
+    hurry()
     stack.start("worker")
 
     reader.wait_for_status("awaiting_approval")
@@ -70,8 +67,7 @@ def test_a_worker_killed_while_a_page_watches_is_seen_and_got_over(open_page, au
     expect(reader.page.get_by_text("It took over from another one.")).to_be_visible()
 
 
-def test_the_list_tells_how_runs_stand_without_a_reload(open_page, author, slow_model):
-    slow_model(0.2)
+def test_the_list_tells_how_runs_stand_without_a_reload(open_page, author, hurry):
     run_id = author.start(count=1)
     reader = open_page()
     reader.page.goto("/agents/runs/")
@@ -79,7 +75,7 @@ def test_the_list_tells_how_runs_stand_without_a_reload(open_page, author, slow_
     expect(status).to_have_text("running")
     reader.page.evaluate("window.kept = true")
 
-    slow_model(0)
+    hurry()
 
     expect(status).to_have_text("awaiting approval")
     assert reader.page.evaluate("window.kept")
@@ -112,13 +108,12 @@ def test_a_finished_run_still_shows_what_the_model_wrote(open_page, author):
     expect(reader.page.locator("#model")).to_contain_text(TITLE)
 
 
-def test_without_javascript_a_reload_shows_all_that_happened(open_page, author, slow_model):
-    slow_model(0.3)
+def test_without_javascript_a_reload_shows_all_that_happened(open_page, author, hurry):
     run_id = author.start(count=1)
     reader = open_page(java_script_enabled=False)
     reader.look_at_run(run_id)
     reader.page.wait_for_url("**/?written")
-    slow_model(0)
+    hurry()
     author.wait(run_id, "awaiting_approval")
 
     reader.page.get_by_role("link", name="See how far it is now").click()

@@ -1,3 +1,4 @@
+import asyncio
 import time
 
 import httpx
@@ -196,3 +197,15 @@ async def test_latency_delays_an_answer(chat, server, control):
     await chat().ainvoke(HELLO)
 
     assert time.monotonic() - start >= 0.05
+
+
+async def test_a_stream_that_is_under_way_is_sent_on_at_once(chat, server):
+    server.set(model_server.Control(chunk_delay=600))
+    answering = asyncio.create_task(streamed(chat(timeout=60), HELLO))
+    while not server.asked:
+        await asyncio.wait({answering}, timeout=0.01)
+
+    server.set(model_server.Control())
+
+    async with asyncio.timeout(60):
+        assert (await answering).text

@@ -45,7 +45,7 @@ class Control(scripts.Entry):
     """Seconds before the first byte of every answer."""
 
     chunk_delay: float = 0
-    """Seconds before every chunk of a stream."""
+    """Seconds before every chunk of a stream, of one that is under way too."""
 
     faults: list[scripts.Fault] = []
     """For the next requests, one each."""
@@ -65,6 +65,9 @@ class ModelServer:
     requests: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=1000))
     """The latest bodies that were asked, in order."""
 
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the control is another one."""
+
     def app(self) -> Starlette:
         """Return the ASGI application."""
         return Starlette(
@@ -83,6 +86,17 @@ class ModelServer:
         """Change latency and faults from now on."""
         self.control = control
         self.faults = deque(control.faults)
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    async def pause(self) -> None:
+        """Wait before a chunk; another control ends the wait."""
+        if not self.control.chunk_delay:
+            await asyncio.sleep(0)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.control.chunk_delay):
+                await self.changed.wait()
 
     async def _ok(self, _: Request) -> Response:
         return JSONResponse({"ok": True})
@@ -146,8 +160,8 @@ class ModelServer:
             pieces, media_type = [json.dumps(format_.whole(question, done))], "application/json"
         if fault and fault.kind == "cut":
             kept = pieces[: fault.after_chunks] if question.is_streamed else [pieces[0][:10]]
-            return Pieces(kept, media_type=media_type, delay=self.control.chunk_delay, is_cut=True)
-        return Pieces(pieces, media_type=media_type, delay=self.control.chunk_delay)
+            return Pieces(kept, media_type=media_type, pause=self.pause, is_cut=True)
+        return Pieces(pieces, media_type=media_type, pause=self.pause)
 
 
 def base_urls(url: str) -> dict[str, str]:
@@ -180,17 +194,24 @@ async def serving(server: ModelServer) -> AsyncIterator[str]:
 class Pieces(Response):
     """A body sent piece by piece, possibly never ended."""
 
-    def __init__(self, pieces: Sequence[str], *, media_type: str, delay: float, is_cut: bool = False) -> None:
+    def __init__(
+        self,
+        pieces: Sequence[str],
+        *,
+        media_type: str,
+        pause: Callable[[], Awaitable[None]],
+        is_cut: bool = False,
+    ) -> None:
         super().__init__(media_type=media_type)
         del self.headers["content-length"]
         self.pieces = pieces
-        self.delay = delay
+        self.pause = pause
         self.is_cut = is_cut
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         for piece in self.pieces:
-            await asyncio.sleep(self.delay)
+            await self.pause()
             await send({"type": "http.response.body", "body": piece.encode(), "more_body": True})
         # Without a last piece the server closes the connection in the middle.
         if not self.is_cut:
