@@ -140,12 +140,20 @@ def kill(process: Process) -> None:
 def free_port() -> int:
     """Return a port of the loopback address that nobody has, another one each time.
 
+    While this process lives it holds the same port of UDP, so that no other is given this one.
+
     Raises:
         ProcessError: there is none left.
     """
     for port in _PORTS:
-        with socket.socket() as probe, contextlib.suppress(OSError):
+        with (
+            socket.socket() as probe,
+            socket.socket(type=socket.SOCK_DGRAM) as claim,
+            contextlib.suppress(OSError),
+        ):
             probe.bind(("127.0.0.1", port))
+            claim.bind(("127.0.0.1", port))
+            claim.detach()  # open as long as this process lives
             return port
     raise ProcessError("There is no free port left.")
 

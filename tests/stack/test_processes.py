@@ -4,7 +4,7 @@ import sys
 import psutil
 import pytest
 
-from stack import processes
+from stack import processes, services
 
 PATIENT = "import time; print('started', flush=True); time.sleep(60)"
 WITH_CHILD = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
@@ -60,6 +60,14 @@ def test_a_command_that_succeeds_returns_what_it_printed(tmp_path):
     command = [sys.executable, "-c", "print('done')"]
 
     assert processes.run("x", command, env=os.environ, cwd=tmp_path, log_folder=tmp_path) == "done\n"
+
+
+def test_a_port_that_was_given_is_given_to_no_other_process(tmp_path):
+    code = f"from stack import processes; processes._PORTS = iter([{processes.free_port()}]); processes.free_port()"
+    command = [sys.executable, "-c", code]
+
+    with pytest.raises(processes.ProcessError, match="no free port"):
+        processes.run("other", command, env=os.environ, cwd=services.ROOT, log_folder=tmp_path)
 
 
 def test_a_port_is_taken_while_somebody_listens():
