@@ -149,7 +149,9 @@ def stall(service, token, path):
     address = urlsplit(service.url)
     connection.connect((address.hostname, address.port))
     connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token()}\r\n\r\n".encode())
-    assert b"200 OK" in connection.recv(100)
+    # On a slow machine it may have been dropped by now.
+    with contextlib.suppress(ConnectionResetError):
+        connection.recv(100)
     return connection
 
 
@@ -157,16 +159,17 @@ async def test_a_client_that_does_not_read_is_dropped(client, http, service, tok
     run = await client.runs.create(thread_id, "flooding", input={}, stream_mode="custom")
     await client.runs.join(thread_id, run["run_id"])
     path = f"/threads/{thread_id}/runs/{run['run_id']}"
+    answers = []
     with contextlib.ExitStack() as stack:
-        for _ in range(3):
-            stack.enter_context(await asyncio.to_thread(stall, service, token, f"{path}/stream"))
-        answers = [(await http.get(f"{path}/join")).status_code]
-
         async with asyncio.timeout(60):
+            # Three hold all seats; on a slow machine the first may be dropped before the third is there.
+            while 429 not in answers:
+                stack.enter_context(await asyncio.to_thread(stall, service, token, f"{path}/stream"))
+                answers.append((await http.get(f"{path}/join")).status_code)
             while answers[-1] == 429:
                 answers.append((await http.get(f"{path}/join")).status_code)
 
-    assert (answers[0], answers[-1]) == (429, 200)
+    assert answers[-1] == 200
 
 
 async def test_a_page_of_an_allowed_origin_sees_where_its_run_is(http):
