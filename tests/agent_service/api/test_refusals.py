@@ -24,7 +24,7 @@ def is_problem(answer, status, code):
 @pytest.fixture
 async def stranger(service):
     """A client without a token."""
-    async with httpx.AsyncClient(base_url=service.url, verify=False) as plain:
+    async with httpx.AsyncClient(base_url=service.url, verify=False, timeout=30) as plain:
         yield plain
 
 
@@ -38,7 +38,7 @@ async def runs_path(client, thread_id):
 @pytest.fixture
 async def somebody_else(service, token):
     headers = {"Authorization": f"Bearer {token(subject='somebody else')}"}
-    async with httpx.AsyncClient(base_url=service.url, headers=headers, verify=False) as plain:
+    async with httpx.AsyncClient(base_url=service.url, headers=headers, verify=False, timeout=30) as plain:
         yield plain
 
 

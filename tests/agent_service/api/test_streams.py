@@ -193,7 +193,7 @@ async def test_a_run_is_cancelled_when_its_reader_leaves_if_asked_for(client, ht
                 break
 
     (run,) = await client.runs.list(thread_id)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await client.runs.join(thread_id, run["run_id"])
 
     assert (await client.runs.get(thread_id, run["run_id"]))["status"] == "interrupted"

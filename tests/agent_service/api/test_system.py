@@ -4,7 +4,7 @@ import pytest
 
 @pytest.fixture
 async def stranger(service):
-    async with httpx.AsyncClient(base_url=service.url) as plain:
+    async with httpx.AsyncClient(base_url=service.url, timeout=30) as plain:
         yield plain
 
 
