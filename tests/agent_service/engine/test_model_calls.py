@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 
+import httpx
 import pytest
 from langchain_core.messages import HumanMessage
 from langchain_openai import ChatOpenAI
@@ -31,13 +32,21 @@ async def services(open_services):
 
 
 @pytest.fixture
-def graphs(graphs, stage, base_url):
+async def connections():
+    """LangChain lends its own to whoever asks the same address, also of an event loop that is closed."""
+    async with httpx.AsyncClient(verify=False) as opened:
+        yield opened
+
+
+@pytest.fixture
+def graphs(graphs, stage, base_url, connections):
     def asking(name, *, streamed):
         async def call(state):
             model = ChatOpenAI(
                 model=name,
                 base_url=base_url,
                 api_key=SecretStr("none"),
+                http_async_client=connections,
                 max_retries=0,
                 streaming=streamed,
                 stream_usage=True,

@@ -54,12 +54,24 @@ async def base_url(server):
 
 
 @pytest.fixture
-def chat(base_url):
+async def connections():
+    """LangChain lends its own to whoever asks the same address, also of an event loop that is closed."""
+    async with httpx.AsyncClient(verify=False) as opened:
+        yield opened
+
+
+@pytest.fixture
+def chat(base_url, connections):
     def make(fault=None, **options):
         headers = {} if fault is None else {model_server.FAULT_HEADER: fault.model_dump_json()}
         options = {"max_retries": 0, "timeout": 5, "stream_usage": True} | options
         return ChatOpenAI(
-            model="gpt-4.1", api_key="none", base_url=base_url, default_headers=headers, **options
+            model="gpt-4.1",
+            api_key="none",
+            base_url=base_url,
+            default_headers=headers,
+            http_async_client=connections,
+            **options,
         )
 
     return make
