@@ -38,6 +38,9 @@ bounded = hypothesis.settings(
     suppress_health_check=list(hypothesis.HealthCheck),
     phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
 )
+PATIENCE = 60
+"""Seconds that an answer may take on a busy machine."""
+
 known = strategies.sampled_from([True, True, False])
 """Whether a case names things that there are."""
 
@@ -94,7 +97,7 @@ def test_the_tool_api_answers_as_documented(case, known, run, django_side):
         there = {"run_id": str(run.pk), "thread_id": str(run.pk), "arguments": {"text": "a"}}
         say(case, path={"name": "keep"}, body=there)
 
-    case.call_and_validate(base_url=django_side.passage.upstream, checks=CHECKS)
+    case.call_and_validate(base_url=django_side.passage.upstream, checks=CHECKS, timeout=PATIENCE)
 
 
 @people_api.exclude(path=WEBHOOKS).given(known=known)
@@ -108,7 +111,7 @@ def test_the_peoples_api_answers_as_documented(case, known, run, approval, token
         there = {"run_id": str(run.pk), "approval_id": str(approval.pk)}
         say(case, path=there, body={"agent": run.agent.slug, "input": {}, "query": None, "tools": []})
 
-    case.call_and_validate(base_url=django_side.passage.upstream, checks=CHECKS)
+    case.call_and_validate(base_url=django_side.passage.upstream, checks=CHECKS, timeout=PATIENCE)
 
 
 @people_api.include(path=WEBHOOKS).parametrize()
@@ -117,7 +120,11 @@ def test_webhooks_are_answered_as_documented(case, django_side):
     rejection = openapi_checks.negative_data_rejection  # of headers, which are signed anew
 
     case.call_and_validate(
-        base_url=django_side.passage.upstream, auth=sign, checks=CHECKS, excluded_checks=[rejection]
+        base_url=django_side.passage.upstream,
+        auth=sign,
+        checks=CHECKS,
+        excluded_checks=[rejection],
+        timeout=PATIENCE,
     )
 
 
