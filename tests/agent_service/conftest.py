@@ -8,6 +8,7 @@ import httpx
 import langgraph_sdk
 import psycopg
 import pytest
+import tenacity
 
 from agent_service import migrating, telemetry
 from agent_service.settings import Settings
@@ -44,9 +45,19 @@ def shared_database(make_database, migrated_database):
 
 @pytest.fixture
 def database_url(shared_database):
-    with psycopg.connect(shared_database, autocommit=True) as connection:
-        connection.execute(EMPTY)
+    empty(shared_database)
     return shared_database
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(psycopg.errors.DeadlockDetected),
+    stop=tenacity.stop_after_attempt(5),
+    reraise=True,
+)
+def empty(url):
+    """Do it once more if it lost a deadlock: the last statement of a killed worker may still be at work."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(EMPTY)
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ async def connections():
 def chat(base_url, connections):
     def make(fault=None, **options):
         headers = {} if fault is None else {model_server.FAULT_HEADER: fault.model_dump_json()}
-        options = {"max_retries": 0, "timeout": 5, "stream_usage": True} | options
+        options = {"max_retries": 0, "timeout": 60, "stream_usage": True} | options
         return ChatOpenAI(
             model="gpt-4.1",
             api_key="none",
@@ -192,7 +192,7 @@ async def test_a_question_outside_the_script_is_a_bad_request(chat):
 
 
 async def test_models_and_control_over_http(base_url, server):
-    async with httpx.AsyncClient(base_url=base_url) as http:
+    async with httpx.AsyncClient(base_url=base_url, timeout=60) as http:
         models = await http.get("/models")
         control = await http.post(base_url.removesuffix("/v1") + "/control", json={"latency": 0.01})
 
