@@ -6,12 +6,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from mandate import exceptions, models
-from mandate.api import bodies, pages, people
+from mandate import models
+from mandate.api import bodies, pages, parameters, people
 from mandate.selectors import approvals as selectors
 from mandate.services import approvals
 from shared_schemas import runs as wire
-from shared_schemas.problems import ErrorCode, FieldProblem
 
 
 class Pages(pages.Pages):
@@ -58,17 +57,9 @@ class Decision(APIView):
 def _filters(request: Request) -> dict[str, str]:
     filters = {name: request.query_params[name] for name in ("status", "run") if name in request.query_params}
     if filters.get("status") not in {None, *models.Approval.Status.values}:
-        raise _bad_filter("status", f"It is one of {', '.join(models.Approval.Status.values)}.")
+        raise parameters.wrong("status", f"It is one of {', '.join(models.Approval.Status.values)}.")
     try:
         uuid.UUID(filters.get("run", str(uuid.UUID(int=0))))
     except ValueError:
-        raise _bad_filter("run", "It is a run's id.") from None
+        raise parameters.wrong("run", "It is a run's id.") from None
     return filters
-
-
-def _bad_filter(name: str, detail: str) -> exceptions.RequestRefused:
-    return exceptions.RequestRefused(
-        ErrorCode.INVALID_REQUEST,
-        f"The parameter {name!r} is wrong.",
-        [FieldProblem(pointer=f"/{name}", detail=detail)],
-    )

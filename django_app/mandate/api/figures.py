@@ -7,12 +7,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from mandate import exceptions
-from mandate.api import attachments, people
+from mandate.api import attachments, parameters, people
 from mandate.selectors import performance, prompts, tables
 from shared_schemas import figures as wire
 from shared_schemas import prompts as prompt_wire
-from shared_schemas.problems import ErrorCode, FieldProblem
 
 MODEL_COLUMNS = tuple(wire.ModelFigures.model_fields)
 PROMPT_COLUMNS = tuple(prompt_wire.PromptFigures.model_fields)
@@ -41,12 +39,12 @@ class Prompts(APIView):
 
 
 def _models(request: Request) -> list[wire.ModelFigures]:
-    agent = request.query_params.get("agent", "")
+    agent = parameters.agent(request)
     return performance.by_model(people.person(request), agent=agent, since=_since(request))
 
 
 def _prompts(request: Request) -> list[prompt_wire.PromptFigures]:
-    return prompts.by_version(people.person(request), agent=request.query_params.get("agent", ""))
+    return prompts.by_version(people.person(request), agent=parameters.agent(request))
 
 
 def _since(request: Request) -> date | None:
@@ -56,8 +54,4 @@ def _since(request: Request) -> date | None:
     try:
         return datetime.strptime(given, "%Y-%m-%d").replace(tzinfo=UTC).date()
     except ValueError:
-        raise exceptions.RequestRefused(
-            ErrorCode.INVALID_REQUEST,
-            "The parameter 'since' is wrong.",
-            [FieldProblem(pointer="/since", detail="It is a day, as 2026-11-30.")],
-        ) from None
+        raise parameters.wrong("since", "It is a day, as 2026-11-30.") from None

@@ -268,7 +268,7 @@ _PEOPLE = (
         security="person",
         answers={200: None},
         media_type="text/csv",
-        refusals=(),
+        refusals=(ErrorCode.INVALID_REQUEST,),
         parameters=(_AGENT,),
     ),
     _Operation(
@@ -278,7 +278,7 @@ _PEOPLE = (
         summary="Read what people made of the drafts that each version of the prompts led to.",
         security="person",
         answers={200: prompts.PromptVersions},
-        refusals=(),
+        refusals=(ErrorCode.INVALID_REQUEST,),
         parameters=(_AGENT,),
     ),
     _Operation(

@@ -4,6 +4,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from mandate.api import parameters
 from mandate.selectors import prompts as selectors
 from shared_schemas import prompts as wire
 
@@ -12,5 +13,5 @@ class PromptVersions(APIView):
     """`/api/agents/prompt-versions/`, of one agent with `?agent=`."""
 
     def get(self, request: Request) -> Response:
-        figures = selectors.by_version(request.user, agent=request.query_params.get("agent", ""))
+        figures = selectors.by_version(request.user, agent=parameters.agent(request))
         return Response(wire.PromptVersions(results=figures).model_dump(mode="json"))

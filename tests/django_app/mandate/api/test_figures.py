@@ -111,12 +111,25 @@ def test_figures_are_narrowed_by_agent_and_day(draft, read, agent):
 
     assert shown == [1, 0]
     assert len(read(agent=agent.slug).models) == 1
-    assert read(agent="another").models == read(agent="a\0b").models == []
+    assert read(agent="another").models == []
 
 
 @pytest.mark.parametrize("since", ["yesterday", "", "2026-W01-1", "2026-02-30"])
 def test_a_day_that_is_none_is_refused(client, read, problem_of, since):
     assert problem_of(client.get(FIGURES, {"since": since})) == (422, ErrorCode.INVALID_REQUEST)
+
+
+@pytest.mark.parametrize("agent", ["", "a b", "a\0b", "ä", "a\n"])
+@pytest.mark.parametrize(
+    "name",
+    ["mandate-figures", "mandate-model-figures", "mandate-prompt-figures", "mandate-prompt-versions"],
+)
+def test_a_name_that_no_agent_can_have_is_refused(client, user, problem_of, name, agent):
+    client.force_login(user)
+
+    answer = client.get(reverse(name), {"agent": agent})
+
+    assert problem_of(answer) == (422, ErrorCode.INVALID_REQUEST)
 
 
 @pytest.mark.parametrize(

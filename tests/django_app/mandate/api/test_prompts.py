@@ -72,9 +72,8 @@ def test_runs_of_others_and_runs_without_a_version_are_not_counted(client, make_
     assert read(client) == {}
 
 
-@pytest.mark.parametrize("name", ["nobody", "a\0b"])
-def test_an_agent_that_there_is_not_has_no_versions(client, user, drafted, name):
+def test_an_agent_that_there_is_not_has_no_versions(client, user, drafted):
     drafted("first", "yes")
     client.force_login(user)
 
-    assert read(client, agent=name) == {}
+    assert read(client, agent="nobody") == {}
