@@ -120,3 +120,10 @@ def query(service):
             return connection.execute(statement, values).fetchall()
 
     return ask
+
+
+@pytest.fixture
+async def connections():
+    """What a model asks over: LangChain lends its own to others at the same address, in a later loop too."""
+    async with httpx.AsyncClient(verify=False) as opened:
+        yield opened

@@ -3,7 +3,6 @@
 import asyncio
 from datetime import timedelta
 
-import httpx
 import pytest
 from langchain_core.messages import HumanMessage
 from langchain_openai import ChatOpenAI
@@ -29,13 +28,6 @@ async def base_url(server):
 @pytest.fixture
 async def services(open_services):
     return await open_services(retry_delay=timedelta(milliseconds=10))
-
-
-@pytest.fixture
-async def connections():
-    """LangChain lends its own to whoever asks the same address, also of an event loop that is closed."""
-    async with httpx.AsyncClient(verify=False) as opened:
-        yield opened
 
 
 @pytest.fixture

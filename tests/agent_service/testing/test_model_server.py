@@ -54,13 +54,6 @@ async def base_url(server):
 
 
 @pytest.fixture
-async def connections():
-    """LangChain lends its own to whoever asks the same address, also of an event loop that is closed."""
-    async with httpx.AsyncClient(verify=False) as opened:
-        yield opened
-
-
-@pytest.fixture
 def chat(base_url, connections):
     def make(fault=None, **options):
         headers = {} if fault is None else {model_server.FAULT_HEADER: fault.model_dump_json()}
