@@ -5,8 +5,7 @@ import re
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
-from mandate import exceptions
-from shared_schemas.problems import ErrorCode, FieldProblem
+from mandate.api import parameters
 
 MAX_SIZE = 200
 
@@ -22,11 +21,7 @@ class Pages(CursorPagination):
     def get_page_size(self, request: Request) -> int | None:
         limit: str = request.query_params.get("limit", str(self.page_size))
         if not _SIZE.fullmatch(limit) or int(limit) > MAX_SIZE:
-            raise exceptions.RequestRefused(
-                ErrorCode.INVALID_REQUEST,
-                "The parameter 'limit' is wrong.",
-                [FieldProblem(pointer="/limit", detail=f"It is a number from 1 to {MAX_SIZE}.")],
-            )
+            raise parameters.wrong("limit", f"It is a number from 1 to {MAX_SIZE}.")
         return int(limit)
 
 
