@@ -51,10 +51,10 @@ def locked(run_id: uuid.UUID) -> models.Run:
         # so that a run which calls tools without a break can be cancelled.
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [turn(run_id)])
     # Not a key lock: rows that refer to the run may be inserted meanwhile.
-    run = models.Run.objects.select_for_update(no_key=True).filter(pk=run_id).first()
-    if run is None:
-        raise exceptions.RequestRefused(ErrorCode.NOT_FOUND, f"There is no run {run_id}.")
-    return run
+    try:
+        return models.Run.objects.select_for_update(no_key=True).get(pk=run_id)
+    except models.Run.DoesNotExist:
+        raise exceptions.RequestRefused(ErrorCode.NOT_FOUND, f"There is no run {run_id}.") from None
 
 
 def turn(run_id: uuid.UUID) -> int:
